@@ -1,0 +1,6 @@
+"""NIGT: normalized SGD with implicit gradient transport (Cutkosky & Mehta, 2020) for tf_keras models."""
+
+from nigt.optimizer import NIGT
+
+__all__ = ["NIGT"]
+__version__ = "0.1.0"

@@ -1,0 +1,22 @@
+"""Shared fixtures. The environment must be right before TensorFlow is imported anywhere."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def laptop_data() -> pathlib.Path:
+    """The built laptop data (text/ and images/), real and checked; built on the first use."""
+    path = ROOT / ".data" / "laptop"
+    subprocess.run([sys.executable, "-m", "data.laptop", f"--data_dir={path}"], cwd=ROOT, check=True)
+    return path
