@@ -1,0 +1,72 @@
+# `make help` lists what there is. Needs Python 3.11 or 3.12; everything else goes into .venv, pinned and hashed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= $(shell for p in python3 python3.11 python3.12; do if $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then echo $$p; break; fi; done)
+VENV := .venv
+PY := $(VENV)/bin/python
+SCALE ?= paper
+SEED ?= 0
+GIN ?=
+RESULTS ?= results/laptop/demo
+THREADS ?=
+export TF_USE_LEGACY_KERAS = 1
+export TF_CPP_MIN_LOG_LEVEL = 2
+export CUDA_VISIBLE_DEVICES = -1
+
+TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
+.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard test test-full lint lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+	@echo
+	@echo "Training: make $(firstword $(TRAINING)) SCALE=laptop|paper [GIN=\"eta0=0.01 beta=0.95\"] [SEED=0] [MODEL_DIR=runs/mine] [THREADS=2]"
+
+setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements
+
+$(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
+	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 or 3.12 found; install one, or name it: make PYTHON=/path/to/python3.12 setup" >&2; exit 2; }
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "setup: $(PYTHON) -m venv failed; on Debian or Ubuntu install python3-venv" >&2; exit 2; }
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/requirements.txt
+	@touch $@
+
+demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (about 15 minutes on two cores)
+	@$(PY) -m data.laptop --data_dir=.data/laptop
+	@$(PY) -m scripts.demo
+
+laptop-data: $(VENV)/.ready ## Fetch and build the laptop text and images (.data/laptop)
+	@$(PY) -m data.laptop --data_dir=.data/laptop
+
+# A run goes to runs/SCALE/NAME-sSEED unless MODEL_DIR says otherwise; the same command resumes it.
+$(TRAINING): $(VENV)/.ready ## Train one of the six: SCALE, GIN, SEED, MODEL_DIR, THREADS
+	@if [ $(SCALE) = laptop ]; then $(PY) -m data.laptop --data_dir=.data/laptop; fi
+	@$(PY) -m trainers.train --gin_file=configs/$(SCALE)/$(subst -,_,$@).gin --seed=$(SEED) \
+	  --model_dir=$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED)) \
+	  $(foreach binding,$(GIN),--gin_param='$(binding)') $(if $(THREADS),--threads=$(THREADS))
+
+figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
+	@$(PY) -m trainers.figure1 --results=$(RESULTS)
+
+tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
+	@$(PY) -m tensorboard.main --logdir=runs
+
+test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
+	@$(PY) -m pytest
+
+test-full: $(VENV)/.ready ## The heavy tests besides
+	@$(PY) -m pytest -m heavy
+
+lint: $(VENV)/.ready ## ruff, and types on nigt/
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+lock: $(VENV)/.ready ## Write the requirements files anew from requirements/*.in
+	@for name in bootstrap requirements; do \
+	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
+	    requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: ## Remove .venv and the built data, not the runs and results
+	@rm -rf $(VENV) .data

@@ -1,0 +1,169 @@
+"""Builds the laptop-scale data: `python -m data.laptop --data_dir=.data/laptop`.
+
+It leaves `text/` and `images/` in the folder, each with a manifest.json, and what it downloaded in `downloads/` beside
+the folder. A part that is there already, whole and with the same options, is left alone.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+from absl import app, flags, logging
+
+from data import corpus, images, manifest
+from data.errors import InputError
+
+_BUILDERS = {"text": corpus, "images": images}
+
+_LEAST = {"vocab_size": 6, "seq_length": 3, "max_predictions": 1, "dupe_factor": 1, "seed": 0}
+
+
+def text_options(
+    vocab_size: int = 4096, seq_length: int = 128, max_predictions: int = 20, dupe_factor: int = 5, seed: int = 0
+) -> dict[str, int]:
+    """The options of the text, checked.
+
+    Raises:
+      InputError: one is out of range.
+    """
+    options = dict(
+        vocab_size=vocab_size,
+        seq_length=seq_length,
+        max_predictions=max_predictions,
+        dupe_factor=dupe_factor,
+        seed=seed,
+    )
+    for name, least in _LEAST.items():
+        if options[name] < least:
+            raise InputError(f"--{name}={options[name]}: has to be at least {least}")
+    if max_predictions > seq_length - 2:
+        raise InputError(f"--max_predictions={max_predictions}: has to be at most seq_length - 2 = {seq_length - 2}")
+    return options
+
+
+def build(data_dir: pathlib.Path, kind: str, options: dict[str, int]) -> tuple[dict, bool]:
+    """Builds `data_dir`/`kind` unless it is there, whole, with the same options and sources.
+
+    It is built beside its place and moved there when it is whole; a second process waits for the first.
+
+    Args:
+      data_dir: made if absent.
+      kind: "text" or "images".
+      options: of `corpus.build` or `images.build`.
+
+    Returns:
+      The manifest, and whether anything was built.
+
+    Raises:
+      InputError: a source cannot be had or is damaged, or a folder in the way was not built by this program.
+    """
+    builder = _BUILDERS[kind]
+    target = data_dir / kind
+    with _lock(data_dir):
+        if manifest.is_current(data_dir, kind, builder.expected(options)):
+            return manifest.require(data_dir, kind), False
+        if target.exists() and not (target / manifest.NAME).is_file() and any(target.iterdir()):
+            raise InputError(f"{target}: has files but no {manifest.NAME}: move it away, then run make laptop-data")
+        for stale in data_dir.glob(f".{kind}-building-*"):
+            shutil.rmtree(stale)
+        made = not data_dir.exists()
+        data_dir.mkdir(parents=True, exist_ok=True)
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{kind}-building-", dir=data_dir))
+        try:
+            folder = scratch / kind
+            folder.mkdir()
+            content = builder.build(folder, data_dir.parent / "downloads", options)
+            if target.exists():
+                os.rename(target, scratch / "replaced")
+            os.rename(folder, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            if made:
+                with contextlib.suppress(OSError):  # not empty: that is what was to be built
+                    data_dir.rmdir()
+    return content, True
+
+
+@contextlib.contextmanager
+def _lock(data_dir: pathlib.Path) -> Iterator[None]:
+    """Keeps other builders of the same folder waiting."""
+    try:
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        stream = open(data_dir.parent / f".{data_dir.name}.lock", "w", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--data_dir={data_dir}: cannot be written to ({error.strerror}): choose another") from error
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def summary(kind: str, content: dict) -> str:
+    """What a manifest counts, one line a split."""
+    lines = []
+    for split, counts in content["splits"].items():
+        shown = (f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items() if isinstance(value, int))
+        lines.append(f"  {kind} {split}: {', '.join(shown)}")
+    for split, accuracy in content.get("commonest_token_accuracy", {}).items():
+        lines.append(f"  always {content['commonest_token']!r} is right on {accuracy:.2%} of {split}")
+    return "\n".join(lines)
+
+
+def define_flags() -> None:
+    """Defines the options. Not at import: other programs have a --seed and a --data_dir too."""
+    flags.DEFINE_string("data_dir", ".data/laptop", "Folder to build in.")
+    flags.DEFINE_bool("text", False, "Build the text only (with --images: both, as by default).")
+    flags.DEFINE_bool("images", False, "Build the images only.")
+    flags.DEFINE_integer("vocab_size", 4096, "Tokens of the vocabulary.")
+    flags.DEFINE_integer("seq_length", 128, "Tokens of a sequence.")
+    flags.DEFINE_integer("max_predictions", 20, "Most masked tokens of a sequence.")
+    flags.DEFINE_integer("dupe_factor", 5, "How often the train text is masked afresh.")
+    flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Reads the command line. Exits with 2 after one line on stderr if an option is unknown or malformed."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        print(f"{' '.join(str(error).split())}: see python -m data.laptop --help", file=sys.stderr)
+        sys.exit(2)
+
+
+def main(argv: list[str]) -> None:
+    """Builds what the flags ask for. Exits with 2 after one line on stderr if the user has to mend something."""
+    values = flags.FLAGS
+    # Nothing here uses a GPU, and TensorFlow reports on stderr, as an error, that there is none.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.ERROR)
+    try:
+        if len(argv) > 1:
+            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
+        options = text_options(**{name: values[name].value for name in _LEAST})
+        wanted = {"text": values.text, "images": values.images}
+        data_dir = pathlib.Path(values.data_dir)
+        for kind in [kind for kind in manifest.KINDS if wanted[kind] or not any(wanted.values())]:
+            started = time.monotonic()
+            content, built = build(data_dir, kind, options if kind == "text" else {"seed": options["seed"]})
+            if built:
+                print(f"{data_dir / kind}: built in {time.monotonic() - started:.0f} s")
+                print(summary(kind, content), flush=True)
+            else:
+                print(f"{data_dir / kind}: up to date", flush=True)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"{error.filename or values.data_dir}: {error.strerror}: mend that, then build again", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main, flags_parser=parse_flags)

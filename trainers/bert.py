@@ -1,0 +1,129 @@
+"""The BERT masked-LM pretraining task of section 5.2, on tf-models-official's own task, model and loader."""
+
+import dataclasses
+import os
+from typing import Annotated, Literal
+
+import tensorflow as tf
+from official.core import config_definitions as cfg
+from official.core import task_factory
+from official.nlp.configs import bert, encoders
+from official.nlp.data import pretrain_dataloader
+from official.nlp.tasks import masked_lm
+from pydantic import Field
+
+from trainers import input_order
+from trainers.configurable import configurable
+from trainers.schedules import Steps
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclasses.dataclass
+class BertPretrainingConfig(masked_lm.MaskedLMConfig):
+    """tf-models-official's masked-LM task with the slice held out of train for selection."""
+
+    selection_data: cfg.DataConfig = dataclasses.field(default_factory=cfg.DataConfig)
+
+
+@task_factory.register_task_cls(BertPretrainingConfig)
+class BertPretrainingTask(masked_lm.MaskedLMTask):
+    """tf-models-official's MaskedLMTask, reading its records in the order of trainers/input_order.py.
+
+    Attributes:
+      metric: The metric of Figure 1 (a), the accuracy on the masked tokens.
+      start_step: The step to go on from; set before the inputs are built.
+    """
+
+    metric = "masked_lm_accuracy"
+    start_step = 0
+
+    def build_model(self, params=None):
+        """The pretrainer, called once: its masked-LM head has no variables before."""
+        model = super().build_model(params)
+        model(model.inputs)
+        return model
+
+    def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
+        """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) and (batch, predictions) tensors."""
+        loader = pretrain_dataloader.BertPretrainDataLoader(params)
+
+        def parse(record, seed):
+            del seed  # masking is in the records
+            return loader._parse(loader._decode(record))
+
+        if params.is_training:
+            return input_order.training_examples(params, parse, self.start_step, input_context)
+        return input_order.evaluation_examples(params, parse, input_context)
+
+
+@configurable
+def bert_pretraining(
+    data_dir: str,
+    batch_size: Steps,
+    vocabulary_size: Steps,
+    sequence_length: Steps,
+    max_predictions: Steps,
+    layers: Steps,
+    hidden_size: Steps,
+    attention_heads: Steps,
+    intermediate_size: Steps,
+    dropout: Fraction,
+    shuffle_buffer: Steps,
+    evaluation_batch_size: Steps,
+    initializer_range: Annotated[float, Field(gt=0)] = 0.02,
+    activation: Literal["gelu", "relu"] = "gelu",
+) -> BertPretrainingConfig:
+    """Masked-LM pretraining (section 5.2), without the next-sentence loss: the paper trains and reports "Masked
+    Language Modeling target accuracy" alone.
+
+    Args:
+      data_dir: A folder of train-*, selection-* and validation-*.tfrecord files.
+      batch_size: Sequences a step, over all replicas.
+      vocabulary_size, sequence_length, max_predictions: As the records were made (tokens; masked tokens a sequence).
+      layers, hidden_size, attention_heads, intermediate_size, dropout, initializer_range, activation: The encoder's.
+      shuffle_buffer: Sequences.
+      evaluation_batch_size: Sequences.
+    """
+    if hidden_size % attention_heads:
+        raise ValueError(f"hidden_size ({hidden_size}) must be a multiple of attention_heads ({attention_heads})")
+
+    def data(split: str, training: bool) -> pretrain_dataloader.BertPretrainDataConfig:
+        return pretrain_dataloader.BertPretrainDataConfig(
+            input_path=os.path.join(data_dir, f"{split}-*.tfrecord"),
+            is_training=training,
+            global_batch_size=batch_size if training else evaluation_batch_size,
+            seq_length=sequence_length,
+            max_predictions_per_seq=max_predictions,
+            use_next_sentence_label=False,
+            use_v2_feature_names=True,
+            shuffle_buffer_size=shuffle_buffer,
+            cycle_length=4,
+        )
+
+    return BertPretrainingConfig(
+        model=bert.PretrainerConfig(
+            encoder=encoders.EncoderConfig(
+                type="bert",
+                bert=encoders.BertEncoderConfig(
+                    vocab_size=vocabulary_size,
+                    hidden_size=hidden_size,
+                    num_layers=layers,
+                    num_attention_heads=attention_heads,
+                    intermediate_size=intermediate_size,
+                    hidden_activation=activation,
+                    dropout_rate=float(dropout),
+                    attention_dropout_rate=float(dropout),
+                    max_position_embeddings=sequence_length,
+                    type_vocab_size=2,
+                    initializer_range=float(initializer_range),
+                ),
+            ),
+            cls_heads=[],
+            mlm_activation=activation,
+            mlm_initializer_range=float(initializer_range),
+        ),
+        train_data=data("train", True),
+        selection_data=data("selection", False),
+        validation_data=data("validation", False),
+    )

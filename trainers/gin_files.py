@@ -1,0 +1,73 @@
+"""Loading a gin file strictly: what gin passes in silence is an error here."""
+
+import os
+import re
+
+import gin
+
+from data.errors import InputError
+from trainers.experiment import Experiment, experiment
+
+_NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
+
+
+def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experiment:
+    """The experiment that a gin file describes.
+
+    Args:
+      gin_file: A path; its includes are relative to the working directory or to the file itself.
+      bindings: Further bindings, "eta0=0.01", which override the file's.
+      seed: Overrides the file's seed.
+
+    Raises:
+      InputError: For a missing file, a syntax error, an unknown or misspelt name, a macro or binding that nothing uses,
+        a missing value, a wrong type or range. One line, with the file and the name.
+    """
+    if not os.path.isfile(gin_file):
+        raise InputError(f"{gin_file}: no such gin file; the shipped ones are configs/paper/*.gin and configs/laptop/*.gin")
+    gin.clear_config()
+    if seed is not None:
+        bindings = [*bindings, f"experiment.seed = {seed}"]
+    try:
+        gin.parse_config_files_and_bindings([gin_file], bindings, finalize_config=False)
+        _check_overridden(bindings)
+        gin.finalize()
+        loaded = experiment()
+    except (ValueError, TypeError, SyntaxError, OSError, NameError, ImportError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{gin_file}: {_first_line(error)}") from error
+    unused = _unused()
+    if unused:
+        raise InputError(f"{gin_file}: {', '.join(unused)}: nothing uses this; correct the name or delete the line")
+    return loaded
+
+
+def operative_config() -> str:
+    """The full configuration of the loaded experiment as gin text, which alone rebuilds it."""
+    header = "# The whole configuration of this run; `--gin_file` takes it as it is.\n"
+    return header + gin.operative_config_str(max_line_length=120)
+
+
+def _check_overridden(bindings: list[str]) -> None:
+    for binding in bindings:
+        if "=" not in binding:
+            raise ValueError(f"--gin_param={binding}: write it as name=value")
+
+
+def _unused() -> list[str]:
+    """Names of the bindings and macros that building the experiment did not consume."""
+    operative = gin.config._OPERATIVE_CONFIG
+    names = []
+    for (scope, selector), parameters in gin.config._CONFIG.items():
+        used = operative.get((scope, selector), {})
+        for parameter in parameters:
+            if parameter not in used:
+                macro = selector in _NOT_BINDINGS
+                name = scope if macro else f"{scope + '/' if scope else ''}{selector.rsplit('.', 1)[-1]}.{parameter}"
+                names.append(name)
+    return sorted(names)
+
+
+def _first_line(error: Exception) -> str:
+    """The message without gin's trail of where it was called from."""
+    text = str(error).strip() or type(error).__name__
+    return re.split(r"\n", text)[0].strip()[:400]

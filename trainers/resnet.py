@@ -1,0 +1,189 @@
+"""The ResNet image classification task of section 5.3, on tf-models-official's own task, model and loader."""
+
+import dataclasses
+import os
+from typing import Annotated, Literal
+
+import tensorflow as tf
+from official.core import task_factory
+from official.vision.configs import backbones, common
+from official.vision.configs import image_classification as image_config
+from official.vision.dataloaders import classification_input
+from official.vision.ops import preprocess_ops
+from official.vision.tasks import image_classification
+from pydantic import Field
+
+from trainers import input_order
+from trainers.configurable import configurable
+from trainers.schedules import Steps
+
+Crop = Literal["inception", "shift", "none"]
+
+
+@dataclasses.dataclass
+class ResnetConfig(image_config.ImageClassificationTask):
+    """tf-models-official's classification task, the held-out slice for selection, and the crop.
+
+    Attributes:
+      crop: "inception": random area and aspect ratio, as Goyal et al.; "shift": moved by up to an eighth of the side
+        behind a border of zeros, as usual for small images; "none".
+    """
+
+    selection_data: image_config.DataConfig = dataclasses.field(default_factory=image_config.DataConfig)
+    crop: str = "inception"
+
+
+class _SeededParser(classification_input.Parser):
+    """tf-models-official's parser with the training crop and flip drawn from a seed that is given to it."""
+
+    def __init__(self, crop: str, **kwargs):
+        super().__init__(**kwargs)
+        self._crop = crop
+
+    def parse_training(self, decoded: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(image, label) of one example; seed: int64, shape [2]."""
+        height, width = self._output_size
+        encoded = decoded[self._image_field_key]
+        if self._crop == "inception":
+            image = self._inception_crop(encoded, seed)
+        else:
+            image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+            image.set_shape([None, None, 3])
+        image = tf.image.stateless_random_flip_left_right(image, seed + tf.constant([0, 1 << 40], tf.int64))
+        image = tf.cast(image, tf.float32)
+        if self._crop != "shift" or (height, width) != (28, 28):
+            image = tf.image.resize(image, (height, width), method=self._tf_resize_method)
+        image = preprocess_ops.normalize_image(
+            image, offset=preprocess_ops.MEAN_RGB, scale=preprocess_ops.STDDEV_RGB
+        )
+        if self._crop == "shift":
+            shift = max(1, height // 8)
+            image = tf.pad(image, [[shift, shift], [shift, shift], [0, 0]])
+            image = tf.image.stateless_random_crop(image, (height, width, 3), seed)
+        image.set_shape([height, width, 3])
+        label = tf.cast(decoded[self._label_field_key], tf.int32)
+        return tf.cast(image, self._dtype), label
+
+    def _inception_crop(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """A crop of 8–100 % of the area and an aspect ratio of 3/4–4/3; only its part of a JPEG is decoded."""
+        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+            tf.image.extract_jpeg_shape(encoded),
+            tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+            seed=seed,
+            area_range=self._crop_area_range,
+            aspect_ratio_range=(0.75, 4 / 3),
+            max_attempts=10,
+            use_image_if_no_bounding_boxes=True,
+        )
+        top, left, _ = tf.unstack(begin)
+        height, width, _ = tf.unstack(size)
+        return tf.io.decode_and_crop_jpeg(encoded, tf.stack([top, left, height, width]), channels=3)
+
+
+@task_factory.register_task_cls(ResnetConfig)
+class ResnetTask(image_classification.ImageClassificationTask):
+    """tf-models-official's ImageClassificationTask, reading its records in the order of trainers/input_order.py.
+
+    Attributes:
+      metric: The metric of Figure 1 (b), top-1 accuracy.
+      start_step: The step to go on from; set before the inputs are built.
+    """
+
+    metric = "accuracy"
+    start_step = 0
+
+    def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
+        """Batches of (images, labels): float32 (batch, height, width, 3), normalized; int32 (batch,)."""
+        decoder = classification_input.Decoder()
+        parser = _SeededParser(
+            crop=self.task_config.crop,
+            output_size=self.task_config.model.input_size[:2],
+            num_classes=self.task_config.model.num_classes,
+            decode_jpeg_only=params.decode_jpeg_only,
+            aug_crop=params.aug_crop,
+            dtype=params.dtype,
+            crop_area_range=params.crop_area_range,
+            center_crop_fraction=params.center_crop_fraction,
+        )
+        if params.is_training:
+            return input_order.training_examples(
+                params,
+                lambda record, seed: parser.parse_training(decoder.decode(record), seed),
+                self.start_step,
+                input_context,
+            )
+        parse_evaluation = parser.parse_fn(is_training=False)
+        return input_order.evaluation_examples(
+            params, lambda record, seed: parse_evaluation(decoder.decode(record)), input_context
+        )
+
+
+@configurable
+def resnet_classification(
+    data_dir: str,
+    batch_size: Steps,
+    depth: Literal[10, 18, 34, 50, 101, 152],
+    image_size: Steps,
+    classes: Annotated[int, Field(gt=1)],
+    crop: Crop,
+    l2_weight_decay: Annotated[float, Field(ge=0)],
+    batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)],
+    shuffle_buffer: Steps,
+    evaluation_batch_size: Steps,
+    width: Annotated[float, Field(gt=0)] = 1.0,
+    small_images: bool = False,
+    batch_norm_epsilon: Annotated[float, Field(gt=0)] = 1e-5,
+    synchronized_batch_norm: bool = False,
+) -> ResnetConfig:
+    """Image classification with a ResNet (section 5.3).
+
+    Args:
+      data_dir: A folder of train-*, selection-* and validation-* TFRecords in the ImageNet schema.
+      batch_size: Images a step, over all replicas.
+      depth: Layers, as tf-models-official's model_id.
+      image_size: Pixels, of the square image that the model sees.
+      classes: Labels are 0 … classes − 1.
+      crop: See ResnetConfig.
+      l2_weight_decay: λ of λ/2·‖w‖² in the loss, over kernels, not biases or batch norm. It is the only decay.
+      batch_norm_momentum, batch_norm_epsilon: Of the moving statistics.
+      shuffle_buffer, evaluation_batch_size: Images.
+      width: Factor on every number of channels.
+      small_images: A stem that keeps the resolution of 28×28 images, and no center crop.
+      synchronized_batch_norm: Batch statistics over all replicas.
+    """
+
+    def data(split: str, training: bool) -> image_config.DataConfig:
+        return image_config.DataConfig(
+            input_path=os.path.join(data_dir, f"{split}-*"),
+            is_training=training,
+            global_batch_size=batch_size if training else evaluation_batch_size,
+            shuffle_buffer_size=shuffle_buffer,
+            cycle_length=10,
+            drop_remainder=training,
+            decode_jpeg_only=not small_images,
+            aug_crop=not small_images,
+            cache=small_images and not training,
+        )
+
+    return ResnetConfig(
+        model=image_config.ImageClassificationModel(
+            num_classes=classes,
+            input_size=[image_size, image_size, 3],
+            backbone=backbones.Backbone(
+                type="resnet",
+                resnet=backbones.ResNet(
+                    model_id=depth, depth_multiplier=float(width), replace_stem_max_pool=small_images
+                ),
+            ),
+            norm_activation=common.NormActivation(
+                norm_momentum=batch_norm_momentum,
+                norm_epsilon=batch_norm_epsilon,
+                use_sync_bn=synchronized_batch_norm,
+            ),
+        ),
+        losses=image_config.Losses(l2_weight_decay=float(l2_weight_decay), label_smoothing=0.0),
+        train_data=data("train", True),
+        selection_data=data("selection", False),
+        validation_data=data("validation", False),
+        crop=crop,
+    )

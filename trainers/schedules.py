@@ -1,0 +1,129 @@
+"""The learning-rate schedules of section 5. t counts steps from 0, T is the run's length, W the warm-up's."""
+
+import dataclasses
+from typing import Annotated
+
+import tensorflow as tf
+import tf_keras
+from official.modeling import optimization
+from official.modeling.hyperparams import base_config
+from official.modeling.optimization import optimizer_factory
+from pydantic import Field
+
+from trainers.configurable import configurable
+
+Steps = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+
+
+class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """η0·t/W for t < W, then η0·(1 − t/T)^p: Devlin et al.'s schedule (p = 1), and section 5.1's for ResNet (p = 2).
+
+    tf-models-official's own combination of warm-up and polynomial decay ends the warm-up at η0·(1 − W/T)^p instead.
+    """
+
+    def __init__(self, initial_learning_rate: float, warmup_steps: int, decay_steps: int, power: float):
+        super().__init__()
+        self._config = {
+            "initial_learning_rate": initial_learning_rate,
+            "warmup_steps": warmup_steps,
+            "decay_steps": decay_steps,
+            "power": power,
+        }
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The learning rate of step t, a float32 scalar; 0 from T on."""
+        # float32 counts to 2^24 steps exactly, 33 times the longest run here.
+        t = tf.cast(step, tf.float32)
+        eta0 = tf.constant(self._config["initial_learning_rate"], tf.float32)
+        warmup_steps = float(self._config["warmup_steps"])
+        remaining = tf.maximum(1 - t / self._config["decay_steps"], 0.0)
+        decayed = eta0 * tf.pow(remaining, self._config["power"])
+        return tf.where(t < warmup_steps, eta0 * t / max(warmup_steps, 1.0), decayed)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return dict(self._config)
+
+
+@dataclasses.dataclass
+class WarmupPolynomialConfig(base_config.Config):
+    """See WarmupPolynomialDecay."""
+
+    initial_learning_rate: float = 0.0
+    warmup_steps: int = 0
+    decay_steps: int = 0
+    power: float = 1.0
+
+
+@dataclasses.dataclass
+class LearningRateConfig(optimization.LrConfig):
+    """tf-models-official's schedules and ours."""
+
+    warmup_polynomial: WarmupPolynomialConfig = dataclasses.field(default_factory=WarmupPolynomialConfig)
+
+
+optimizer_factory.LR_CLS["warmup_polynomial"] = WarmupPolynomialDecay
+
+
+@dataclasses.dataclass
+class Schedule:
+    """A schedule as tf-models-official's OptimizationConfig takes it: its learning_rate and its warmup."""
+
+    learning_rate: LearningRateConfig
+    warmup: optimization.WarmupConfig
+
+
+@configurable
+def warmup_polynomial_decay(
+    eta0: Rate, train_steps: Steps, warmup_steps: Annotated[int, Field(ge=0)], power: Annotated[float, Field(gt=0)]
+) -> Schedule:
+    """η0·t/W for t < W, then η0·(1 − t/T)^power (section 5.1). Steps; power 1 for BERT, 2 for ResNet."""
+    if warmup_steps >= train_steps:
+        raise ValueError(f"warmup_steps ({warmup_steps}) must be below train_steps ({train_steps})")
+    return Schedule(
+        learning_rate=LearningRateConfig(
+            type="warmup_polynomial",
+            warmup_polynomial=WarmupPolynomialConfig(
+                initial_learning_rate=float(eta0),
+                warmup_steps=warmup_steps,
+                decay_steps=train_steps,
+                power=float(power),
+            ),
+        ),
+        warmup=optimization.WarmupConfig(),
+    )
+
+
+@configurable
+def warmup_step_decay(
+    eta0: Rate,
+    train_steps: Steps,
+    epochs: Annotated[float, Field(gt=0)] = 90,
+    warmup_epochs: Annotated[float, Field(ge=0)] = 5,
+    boundary_epochs: tuple[float, ...] | list[float] = (30, 60, 80),
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1,
+) -> Schedule:
+    """Warm-up from 0 to η0 in 5 epochs, then η0 divided by 10 at epochs 30, 60 and 80 of 90 (section 5.3).
+
+    Epochs are fractions of the run: one is train_steps/epochs steps, so that a short run keeps the shape.
+    """
+    boundaries = [round(train_steps * epoch / epochs) for epoch in boundary_epochs]
+    warmup_steps = round(train_steps * warmup_epochs / epochs)
+    if sorted(set(boundaries)) != boundaries or not warmup_steps < boundaries[0] or not boundaries[-1] < train_steps:
+        raise ValueError(
+            f"{train_steps} steps are too few to hold the boundaries {list(boundary_epochs)} of {epochs} epochs apart"
+        )
+    return Schedule(
+        learning_rate=LearningRateConfig(
+            type="stepwise",
+            stepwise=optimization.StepwiseLrConfig(
+                # The library keeps the old rate at a boundary itself; epoch 30 begins at its first step.
+                boundaries=[boundary - 1 for boundary in boundaries],
+                values=[eta0 * factor**i for i in range(len(boundaries) + 1)],
+            ),
+        ),
+        warmup=optimization.WarmupConfig(
+            type="linear", linear=optimization.LinearWarmupConfig(warmup_steps=warmup_steps, warmup_learning_rate=0.0)
+        ),
+    )

@@ -1,0 +1,83 @@
+"""tf-models-official's Trainer, evaluating at the iterate w on the selection and validation data."""
+
+import contextlib
+import pathlib
+
+import tensorflow as tf
+import tf_keras
+from official.core import base_trainer, train_utils
+
+from trainers.dropout import seed_dropout_by_step
+from trainers.run_directory import MetricsLog
+
+
+class IterateTrainer(base_trainer.Trainer):
+    """Trains at x; evaluates, chooses the best checkpoint and exports at w.
+
+    For optimizers without a gradient point of their own (Adam, SGD) w is x, and `validation_x` is left out.
+    """
+
+    def __init__(self, config, task, model, optimizer, directory: pathlib.Path, log: MetricsLog, seed: int):
+        """As the base class, and:
+
+        Args:
+          directory: The run's, for best_ckpt/.
+          log: Where evaluations are written.
+          seed: Of the dropout.
+        """
+        self._datasets = {
+            split: base_trainer.orbit.utils.make_distributed_dataset(
+                tf.distribute.get_strategy(), task.build_inputs, getattr(config.task, f"{split}_data")
+            )
+            for split in ("selection", "validation")
+        }
+        super().__init__(config, task, model, optimizer, validation_dataset=self._datasets["validation"])
+        seed_dropout_by_step(model, seed, self.global_step)
+        self._log = log
+        self._best_weights = tf.train.Checkpoint(model=model)
+        self._best = train_utils.BestCheckpointExporter(str(directory / "best_ckpt"), task.metric, "higher")
+
+    def at_iterates(self) -> contextlib.AbstractContextManager:
+        """Inside, the model's variables hold w."""
+        if hasattr(self.optimizer, "evaluating"):
+            return self.optimizer.evaluating(self.model.trainable_variables)
+        return contextlib.nullcontext()
+
+    def evaluate(self, num_steps: tf.Tensor) -> dict[str, dict[str, float]]:
+        """Metrics by split. Leaves every variable of the model and the optimizer as it was."""
+        results = {}
+        with self.at_iterates():
+            results["selection"] = self._evaluate_on("selection", num_steps)
+            results["validation"] = self._evaluate_on("validation", num_steps)
+            self._best.maybe_export_checkpoint(self._best_weights, results["selection"], int(self.global_step.numpy()))
+        if hasattr(self.optimizer, "iterates"):
+            results["validation_x"] = self._evaluate_on("validation", num_steps)
+        for split, values in results.items():
+            self._log.write(int(self.global_step.numpy()), split, values)
+        return results
+
+    def export_best(self, directory: pathlib.Path) -> None:
+        """Writes the best checkpoint's w as a SavedModel; the model holds it afterwards."""
+        if self._best.best_ckpt_path is None:
+            return
+        self._best_weights.read(self._best.best_ckpt_path).assert_existing_objects_matched()
+        temporary = directory.with_name(f".{directory.name}.partial")
+        inputs = tf.nest.map_structure(
+            lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype, name=t.name.split(":")[0]), _inputs(self.model)
+        )
+        serve = tf.function(lambda features: self.model(features, training=False)).get_concrete_function(inputs)
+        tf.saved_model.save(self.model, str(temporary), signatures=None if isinstance(inputs, dict) else serve)
+        if directory.exists():
+            tf.io.gfile.rmtree(str(directory))
+        temporary.rename(directory)
+
+    def _evaluate_on(self, split: str, num_steps: tf.Tensor) -> dict[str, float]:
+        self.eval_dataset = self._datasets[split]
+        logs = super().evaluate(num_steps)
+        values = {name: float(value) for name, value in logs.items()}
+        values["loss"] = values.pop("validation_loss")
+        return values
+
+
+def _inputs(model: tf_keras.Model):
+    return model.inputs[0] if isinstance(model.inputs, list) and len(model.inputs) == 1 else model.inputs
