@@ -55,9 +55,9 @@ def build(folder: pathlib.Path, downloads: pathlib.Path, options: dict[str, int]
             vocab_size=len(tokens),
             seed=options["seed"],
         )
-        if training:
-            order = masking.generator_for(options["seed"], _SHUFFLE, 0).permutation(len(masked))
-            masked = masked.take(order)
+        # The first records of an evaluation split are then a fair sample of it.
+        order = masking.generator_for(options["seed"], _SHUFFLE, number).permutation(len(masked))
+        masked = masked.take(order)
         files += records.write_masked(folder, split, SHARDS[split], masked)
         targets[split] = masked.target_ids[masked.weights > 0]
         splits[split] = {

@@ -6,7 +6,7 @@ import pathlib
 from data.errors import InputError
 from data.sources import sha256_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NAME = "manifest.json"
 KINDS = ("text", "images")
 

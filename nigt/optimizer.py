@@ -109,8 +109,9 @@ class NIGT(tf_keras.optimizers.Optimizer):
             if self._inside_evaluating:
                 raise RuntimeError(message)
             return super().apply_gradients(grads_and_vars, name=name, **kwargs)
-        self._refused_steps.assign_add(tf.cast(self._blocked, tf.int64))
         with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(self._blocked), [message])]):
+            # Reached inside `evaluating` only where XLA has dropped the assertion.
+            self._refused_steps.assign_add(tf.cast(self._blocked, tf.int64))
             return super().apply_gradients(grads_and_vars, name=name, **kwargs)
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
@@ -213,7 +214,8 @@ class NIGT(tf_keras.optimizers.Optimizer):
         return config
 
     def _beta_at(self, step: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        return tf.cast(self.beta(step) if callable(self.beta) else self.beta, dtype)
+        # tf.cast would round a Python number to float32 on the way to float64.
+        return tf.cast(self.beta(step), dtype) if callable(self.beta) else tf.constant(self.beta, dtype)
 
     def _transport_at(self, step: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         """β/(1−β) of a step, from β as rounded to dtype: the factor must fit the average that m really is."""

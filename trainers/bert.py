@@ -21,9 +21,14 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 @dataclasses.dataclass
 class BertPretrainingConfig(masked_lm.MaskedLMConfig):
-    """tf-models-official's masked-LM task with the slice held out of train for selection."""
+    """tf-models-official's masked-LM task with the slice held out of train for selection.
+
+    Attributes:
+      evaluation_limit: Sequences of a split that an evaluation reads; None: all.
+    """
 
     selection_data: cfg.DataConfig = dataclasses.field(default_factory=cfg.DataConfig)
+    evaluation_limit: int | None = None
 
 
 @task_factory.register_task_cls(BertPretrainingConfig)
@@ -41,7 +46,7 @@ class BertPretrainingTask(masked_lm.MaskedLMTask):
     def build_model(self, params=None):
         """The pretrainer, called once: its masked-LM head has no variables before."""
         model = super().build_model(params)
-        model(model.inputs)
+        model({tensor.name: tensor for tensor in tf.nest.flatten(model.inputs)})
         return model
 
     def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
@@ -54,7 +59,7 @@ class BertPretrainingTask(masked_lm.MaskedLMTask):
 
         if params.is_training:
             return input_order.training_examples(params, parse, self.start_step, input_context)
-        return input_order.evaluation_examples(params, parse, input_context)
+        return input_order.evaluation_examples(params, parse, input_context, self.task_config.evaluation_limit)
 
 
 @configurable
@@ -71,6 +76,7 @@ def bert_pretraining(
     dropout: Fraction,
     shuffle_buffer: Steps,
     evaluation_batch_size: Steps,
+    evaluation_limit: Steps | None = None,
     initializer_range: Annotated[float, Field(gt=0)] = 0.02,
     activation: Literal["gelu", "relu"] = "gelu",
 ) -> BertPretrainingConfig:
@@ -84,6 +90,7 @@ def bert_pretraining(
       layers, hidden_size, attention_heads, intermediate_size, dropout, initializer_range, activation: The encoder's.
       shuffle_buffer: Sequences.
       evaluation_batch_size: Sequences.
+      evaluation_limit: Sequences of a split that an evaluation reads, always the same; None: all.
     """
     if hidden_size % attention_heads:
         raise ValueError(f"hidden_size ({hidden_size}) must be a multiple of attention_heads ({attention_heads})")
@@ -126,4 +133,5 @@ def bert_pretraining(
         train_data=data("train", True),
         selection_data=data("selection", False),
         validation_data=data("validation", False),
+        evaluation_limit=evaluation_limit,
     )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tokenize
 
 import gin
 
@@ -29,11 +30,11 @@ def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experim
     if seed is not None:
         bindings = [*bindings, f"experiment.seed = {seed}"]
     try:
+        _check_syntax(bindings)
         gin.parse_config_files_and_bindings([gin_file], bindings, finalize_config=False)
-        _check_overridden(bindings)
         gin.finalize()
         loaded = experiment()
-    except (ValueError, TypeError, SyntaxError, OSError, NameError, ImportError, AttributeError, RuntimeError) as error:
+    except (ValueError, TypeError, SyntaxError, OSError, NameError, ImportError, AttributeError, RuntimeError, tokenize.TokenError) as error:
         raise InputError(f"{gin_file}: {_first_line(error)}") from error
     unused = _unused()
     if unused:
@@ -47,9 +48,14 @@ def operative_config() -> str:
     return header + gin.operative_config_str(max_line_length=120)
 
 
-def _check_overridden(bindings: list[str]) -> None:
+def _check_syntax(bindings: list[str]) -> None:
+    """Parses each binding by itself, so that what is wrong with it can be said with its text."""
     for binding in bindings:
-        if "=" not in binding:
+        try:
+            statements = list(gin.config_parser.ConfigParser(binding, gin.config.ParserDelegate()))
+        except (SyntaxError, ValueError, tokenize.TokenError) as error:
+            raise ValueError(f"--gin_param={binding}: write it as name=value, {_first_line(error)}") from error
+        if not statements or not all(isinstance(s, gin.config_parser.BindingStatement) for s in statements):
             raise ValueError(f"--gin_param={binding}: write it as name=value")
 
 

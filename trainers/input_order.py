@@ -53,11 +53,16 @@ def training_examples(
 
 
 def evaluation_examples(
-    params: cfg.DataConfig, parse: Parse, input_context: tf.distribute.InputContext | None
+    params: cfg.DataConfig, parse: Parse, input_context: tf.distribute.InputContext | None, limit: int | None = None
 ) -> tf.data.Dataset:
-    """Every record once, in file order, the last batch as short as it comes out. Arguments as in training_examples."""
+    """Every record (the first `limit`) once, in file order, the last batch as short as it comes out.
+
+    Arguments as in training_examples.
+    """
     context = input_context or tf.distribute.InputContext()
     dataset = tf.data.Dataset.from_tensor_slices(_files(params.input_path)).flat_map(tf.data.TFRecordDataset)
+    if limit is not None:
+        dataset = dataset.take(limit)
     if context.num_input_pipelines > 1:
         dataset = dataset.shard(context.num_input_pipelines, context.input_pipeline_id)
     no_seed = tf.zeros([2], tf.int64)

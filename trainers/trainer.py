@@ -62,11 +62,11 @@ class IterateTrainer(base_trainer.Trainer):
             return
         self._best_weights.read(self._best.best_ckpt_path).assert_existing_objects_matched()
         temporary = directory.with_name(f".{directory.name}.partial")
-        inputs = tf.nest.map_structure(
-            lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype, name=t.name.split(":")[0]), _inputs(self.model)
-        )
-        serve = tf.function(lambda features: self.model(features, training=False)).get_concrete_function(inputs)
-        tf.saved_model.save(self.model, str(temporary), signatures=None if isinstance(inputs, dict) else serve)
+        # Not the Keras model itself: its training call depends on the trainer's step (dropout.py).
+        served = tf.Module()
+        served.model_variables = self.model.variables
+        served.serve = _serving(self.model)
+        tf.saved_model.save(served, str(temporary), signatures=served.serve)
         if directory.exists():
             tf.io.gfile.rmtree(str(directory))
         temporary.rename(directory)
@@ -79,5 +79,17 @@ class IterateTrainer(base_trainer.Trainer):
         return values
 
 
-def _inputs(model: tf_keras.Model):
-    return model.inputs[0] if isinstance(model.inputs, list) and len(model.inputs) == 1 else model.inputs
+def _serving(model: tf_keras.Model):
+    """The model's signature: its named inputs, batches of any size, to its named outputs."""
+    inputs = tf.nest.flatten(model.inputs)
+    names = [tensor.name.split(":")[0] for tensor in inputs]
+
+    @tf.function
+    def serve(**features):
+        outputs = model(features if len(names) > 1 else features[names[0]], training=False)
+        if not isinstance(outputs, dict):
+            return {"logits": outputs}
+        return {name: value for name, value in outputs.items() if tf.is_tensor(value)}
+
+    specs = (tf.TensorSpec([None, *t.shape[1:]], t.dtype, n) for t, n in zip(inputs, names, strict=True))
+    return serve.get_concrete_function(**dict(zip(names, specs, strict=True)))
