@@ -63,7 +63,9 @@ class NIGT(tf_keras.optimizers.Optimizer):
         **kwargs: Any,
     ):
         if not callable(beta) and not 0 <= beta < 1:
-            raise ValueError(f"beta must be in [0, 1), got {beta}: x = w + beta/(1 - beta)·(w - previous w) needs beta < 1")
+            raise ValueError(
+                f"beta must be in [0, 1), got {beta}: x = w + beta/(1 - beta)·(w - previous w) needs beta < 1"
+            )
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}")
         if excluded_learning_rate_multiplier < 0 or weight_decay < 0:
@@ -102,7 +104,7 @@ class NIGT(tf_keras.optimizers.Optimizer):
 
         Raises:
           RuntimeError: Inside `evaluating`, where the variables hold w (in a traced function:
-            tf.errors.InvalidArgumentError; compiled by XLA the step changes nothing and `evaluating` raises on leaving).
+            tf.errors.InvalidArgumentError; compiled by XLA nothing changes and `evaluating` raises on leaving).
         """
         message = "NIGT: a step inside `evaluating`, where the variables hold w; leave it before training on"
         if tf.executing_eagerly():

@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # The slower task first, so that its two runs share the machine with each other.
 RUNS = ("bert_nigt", "bert_adam", "resnet_nigt", "resnet_sgd")
 SIDE_BY_SIDE = 2
+SECONDS_BETWEEN_LINES = 30
 
 _RUNS_DIR = flags.DEFINE_string("runs", "runs/laptop/demo", "Where the four runs' directories go.")
 _RESULTS = flags.DEFINE_string("results", "results/laptop/demo", "Where the logs, the table and the figure go.")
@@ -40,12 +41,18 @@ def main(argv: list[str]) -> int:
 
 def _train_all() -> int:
     """Runs the four, SIDE_BY_SIDE at a time; the exit status of the first that fails, or 0."""
-    waiting, running, failed = list(RUNS), {}, 0
+    waiting, running, failed, shown = list(RUNS), {}, 0, time.monotonic()
     while (waiting and not failed) or running:
         while waiting and not failed and len(running) < SIDE_BY_SIDE:
             name = waiting.pop(0)
-            running[name] = subprocess.Popen(_command(name), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            running[name] = subprocess.Popen(
+                _command(name), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
             print(f"demo: {name} started; its log is {_RUNS_DIR.value}/{name}/train.log", flush=True)
+        if time.monotonic() - shown > SECONDS_BETWEEN_LINES:
+            shown = time.monotonic()
+            for name in running:
+                print(f"demo: {name}: {_last_line(name)}", flush=True)
         for name, process in list(running.items()):
             try:
                 _, errors = process.communicate(timeout=1)
@@ -63,6 +70,12 @@ def _train_all() -> int:
             else:
                 print(f"demo: {name} done at {time.strftime('%H:%M:%S')}", flush=True)
     return failed
+
+
+def _last_line(name: str) -> str:
+    log = ROOT / _RUNS_DIR.value / name / "train.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return lines[-1] if lines else "starting"
 
 
 def _command(name: str) -> list[str]:

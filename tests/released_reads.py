@@ -39,7 +39,7 @@ def _ratio(weight_norm, momentum_norm, usable):
 
 
 def replay(initial, gradients, rates, *, beta, reads, excluded, transport=True, decay=0.0, gamma=1e-3, meant=False):
-    """Yields (x, w) after each step, in float64; w as the released `compute_x` recovers it, which always adds the offset.
+    """Yields (x, w) after each step, float64; w as the released `compute_x` recovers it, which always adds the offset.
 
     Args:
       initial: The variable before the first step. gradients: (steps, …). rates: The released learning rates.

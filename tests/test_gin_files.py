@@ -154,7 +154,10 @@ def test_a_missing_macro_is_refused_by_name(tmp_path):
     [
         (["--gin_file=configs/laptop/none.gin"], "configs/laptop/none.gin"),
         (["--gin_file=configs/laptop/bert_nigt.gin", "--gin_param=etta0=1"], "etta0"),
-        (["--gin_file=configs/paper/resnet_sgd.gin", "--gin_param=experiment.strategy='one_device'"], ".data/paper/images"),
+        (
+            ["--gin_file=configs/paper/resnet_sgd.gin", "--gin_param=experiment.strategy='one_device'"],
+            ".data/paper/images",
+        ),
     ],
 )
 def test_the_command_ends_with_status_2_and_one_line(arguments, named, tmp_path):

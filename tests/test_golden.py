@@ -58,7 +58,9 @@ def _nigt(recorded, variable, settings):
         optimizer.apply_gradients([(gradient, x)])
         return tf.identity(x), optimizer.iterates([x])[0]
 
-    points = [step(*pair) for pair in zip(recorded[f"grad/{variable}"], recorded["lrs"] * np.float32(1e-3), strict=True)]
+    points = [
+        step(*pair) for pair in zip(recorded[f"grad/{variable}"], recorded["lrs"] * np.float32(1e-3), strict=True)
+    ]
     return np.array([x for x, _ in points]), np.array([w for _, w in points])
 
 
@@ -115,12 +117,14 @@ def test_without_its_accidents_the_released_graph_is_nigt(name, variable):
 
 
 def test_no_single_order_of_reads_explains_all_recordings():
-    """What rules out that the recordings follow one rule that NIGT misses: two excluded variables of one file differ."""
+    """Rules out that the recordings follow one rule that NIGT misses: two excluded variables of one file differ."""
     orders = [Reads(*flags) for flags in itertools.product((False, True), repeat=4)]
     recorded = _load("igt_warm")
     fits = {
         variable: {
-            order for order in orders if _error(_model("igt_warm", variable, order)[0], recorded[f"param/{variable}"]) <= TOLERANCE
+            order
+            for order in orders
+            if _error(_model("igt_warm", variable, order)[0], recorded[f"param/{variable}"]) <= TOLERANCE
         }
         for variable in ("bias1", "gamma1")
     }

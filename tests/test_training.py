@@ -102,7 +102,11 @@ def test_the_best_checkpoint_and_the_export_hold_w(finished):
     """w is recomputed here from the last checkpoint's x and state, by another path than the optimizer's own."""
     name, directory = finished
     best, last = _variables(tf.train.latest_checkpoint(str(directory / "best_ckpt"))), _last(directory)
-    rows = [r for r in _metrics(directory) if r["split"] == "selection" and "accuracy" in r["name"] and "top" not in r["name"]]
+    rows = [
+        r
+        for r in _metrics(directory)
+        if r["split"] == "selection" and "accuracy" in r["name"] and "top" not in r["name"]
+    ]
     if float(rows[-1]["value"]) <= float(rows[0]["value"]):
         pytest.skip("the best checkpoint is not the last one, whose x is gone")
     assert not any("optimizer" in key for key in best)
@@ -162,7 +166,9 @@ def test_a_terminated_run_goes_on_as_if_nothing_had_happened(name, laptop_data, 
     assert json.loads((broken / "run.json").read_text())["preemptions"] == 1
     _assert_same(_last(unbroken), _last(broken))
     columns = ("step", "examples", "split", "name", "value")
-    assert [[row[c] for c in columns] for row in _metrics(unbroken)] == [[row[c] for c in columns] for row in _metrics(broken)]
+    assert [[row[c] for c in columns] for row in _metrics(unbroken)] == [
+        [row[c] for c in columns] for row in _metrics(broken)
+    ]
 
 
 def _text(path):
@@ -203,7 +209,10 @@ def test_the_commonest_token_is_not_what_bert_is_measured_against_by_accident(la
         drop_remainder=False,
     )  # fmt: skip
     ids = np.concatenate(
-        [b["masked_lm_ids"].numpy()[b["masked_lm_weights"].numpy() > 0] for b in pretrain_dataloader.BertPretrainDataLoader(params).load()]
+        [
+            b["masked_lm_ids"].numpy()[b["masked_lm_weights"].numpy() > 0]
+            for b in pretrain_dataloader.BertPretrainDataLoader(params).load()
+        ]
     )
     vocabulary = (laptop_data / "text" / "vocab.txt").read_text().splitlines()
     share = np.mean(ids == vocabulary.index(manifest["commonest_token"]))

@@ -50,7 +50,7 @@ class BertPretrainingTask(masked_lm.MaskedLMTask):
         return model
 
     def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
-        """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) and (batch, predictions) tensors."""
+        """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) or (batch, predictions)."""
         loader = pretrain_dataloader.BertPretrainDataLoader(params)
 
         def parse(record, seed):

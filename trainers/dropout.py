@@ -23,7 +23,7 @@ class _StepSeeded(backend.RandomGenerator):
 
 
 def seed_dropout_by_step(model: tf_keras.Model, seed: int, step: tf.Variable) -> int:
-    """Makes every random layer of the model draw from (seed, its number, the value of step); returns how many there are."""
+    """Makes every random layer draw from (seed, its number, the value of step); returns how many there are."""
     layers = [module for module in model.submodules if isinstance(module, base_layer.BaseRandomLayer)]
     for number, layer in enumerate(layers):
         layer._random_generator = _StepSeeded(seed, number, step)

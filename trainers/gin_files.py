@@ -25,7 +25,9 @@ def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experim
         a missing value, a wrong type or range. One line, with the file and the name.
     """
     if not os.path.isfile(gin_file):
-        raise InputError(f"{gin_file}: no such gin file; the shipped ones are configs/paper/*.gin and configs/laptop/*.gin")
+        raise InputError(
+            f"{gin_file}: no such gin file; the shipped ones are configs/paper/*.gin and configs/laptop/*.gin"
+        )
     gin.clear_config()
     if seed is not None:
         bindings = [*bindings, f"experiment.seed = {seed}"]
@@ -34,7 +36,17 @@ def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experim
         gin.parse_config_files_and_bindings([gin_file], bindings, finalize_config=False)
         gin.finalize()
         loaded = experiment()
-    except (ValueError, TypeError, SyntaxError, OSError, NameError, ImportError, AttributeError, RuntimeError, tokenize.TokenError) as error:
+    except (
+        ValueError,
+        TypeError,
+        SyntaxError,
+        OSError,
+        NameError,
+        ImportError,
+        AttributeError,
+        RuntimeError,
+        tokenize.TokenError,
+    ) as error:
         raise InputError(f"{gin_file}: {_first_line(error)}") from error
     unused = _unused()
     if unused:

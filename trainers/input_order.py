@@ -1,6 +1,6 @@
 """Training records in an order that is a function of the seed, from any step on.
 
-No iterator state is kept anywhere: example number i of the run, and the seed of its augmentation, follow from (seed, i).
+No iterator state is kept: example number i of the run, and the seed of its augmentation, follow from (seed, i).
 A run that resumes at step t reads from example t × batch on. What lies before it is skipped as raw records, which costs
 reading, not decoding.
 """
@@ -75,5 +75,7 @@ def evaluation_examples(
 def _files(pattern: str) -> list[str]:
     files = sorted(tf.io.gfile.glob(pattern))
     if not files:
-        raise InputError(f"{pattern}: no such files; make them with `make laptop-data` (or correct data_dir in the gin file)")
+        raise InputError(
+            f"{pattern}: no such files; make them with `make laptop-data` (or correct data_dir in the gin file)"
+        )
     return files

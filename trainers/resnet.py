@@ -53,9 +53,7 @@ class _SeededParser(classification_input.Parser):
         image = tf.cast(image, tf.float32)
         if self._crop != "shift" or (height, width) != (28, 28):
             image = tf.image.resize(image, (height, width), method=self._tf_resize_method)
-        image = preprocess_ops.normalize_image(
-            image, offset=preprocess_ops.MEAN_RGB, scale=preprocess_ops.STDDEV_RGB
-        )
+        image = preprocess_ops.normalize_image(image, offset=preprocess_ops.MEAN_RGB, scale=preprocess_ops.STDDEV_RGB)
         if self._crop == "shift":
             shift = max(1, height // 8)
             image = tf.pad(image, [[shift, shift], [shift, shift], [0, 0]])

@@ -1,9 +1,11 @@
 """One run, from an experiment to its exit status."""
 
+import functools
 import pathlib
 import shlex
 import sys
 
+import orbit
 import tensorflow as tf
 import tf_keras
 from absl import logging
@@ -126,9 +128,30 @@ class _Run:
             model_dir=str(self._directory.path),
             trainer=trainer,
             train_actions=[watch],
+            controller_cls=functools.partial(_Controller, log=log),
         )
         watch.save_checkpoint = runner.controller.save_checkpoint
         return runner, watch
+
+
+class _Controller(orbit.Controller):
+    """orbit's Controller, evaluating at the multiples of the interval wherever a run starts, and never skipping one."""
+
+    def __init__(self, *args, log: MetricsLog, **kwargs):
+        self._log_of_metrics = log
+        super().__init__(*args, **kwargs)
+
+    def train_and_evaluate(self, train_steps: int, eval_steps: int = -1, eval_interval: int | None = None):
+        interval = eval_interval or train_steps
+        step = int(self.global_step.numpy())
+        due = step > 0 and (step % interval == 0 or step == train_steps)
+        if due and not self._log_of_metrics.has_evaluation(step):
+            self.evaluate(steps=eval_steps)  # the run was stopped between its checkpoint and its evaluation
+        while step < train_steps:
+            self.train(steps=min(train_steps, (step // interval + 1) * interval), checkpoint_at_completion=False)
+            self.evaluate(steps=eval_steps)
+            step = int(self.global_step.numpy())
+        self.save_checkpoint()
 
 
 def _checkpointed_step(directory: pathlib.Path) -> int:

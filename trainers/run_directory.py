@@ -80,7 +80,7 @@ class RunDirectory:
         for line in sorted(old ^ new):
             where = "it has" if line in old else "this run has"
             raise InputError(
-                f"{self.path} holds a run of another configuration: {where} {line!r}; choose another MODEL_DIR or remove it"
+                f"{self.path} holds a run of another configuration: {where} {line!r}; choose another MODEL_DIR"
             )
 
 
@@ -107,6 +107,7 @@ class MetricsLog:
         write_atomically(path, text.getvalue())
         self._file = open(path, "a", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
+        self._evaluated = {int(row["step"]) for row in rows if row["split"] == "validation"}
         self._start = time.monotonic() - max((float(row["wall_s"]) for row in rows), default=0.0)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
@@ -116,6 +117,10 @@ class MetricsLog:
             row = (step, step * self._batch_size, f"{wall:.3f}", split, name, repr(float(value)))
             self._writer.writerow(row)
         self._file.flush()
+
+    def has_evaluation(self, step: int) -> bool:
+        """Whether the file that was opened held the validation metrics of a step."""
+        return step in self._evaluated
 
     def close(self) -> None:
         """Closes the file."""
@@ -137,7 +142,9 @@ def describe_device(threads: int | None) -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
         model = names[0] if names else model
     return f"{model}, {threads or os.cpu_count()} thread(s)"
 

@@ -1,6 +1,6 @@
 """Trains one experiment: python -m trainers.train --gin_file=configs/laptop/bert_nigt.gin --model_dir=DIR.
 
-Exit status: 0 done, 1 failed, 2 bad configuration or missing data, 3 diverged, 4 interrupted (the same command resumes).
+Exit status: 0 done, 1 failed, 2 bad configuration or missing data, 3 diverged, 4 interrupted (repeat it to resume).
 """
 
 import os
@@ -13,7 +13,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # TensorFlow leaves oneDNN off on processors without AVX-512, where it still makes the ResNet's step 1.7 × as fast.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from absl import app, flags, logging  # noqa: E402
+from absl import app, flags  # noqa: E402
 
 from data.errors import InputError  # noqa: E402
 
@@ -30,7 +30,11 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}")
     try:
-        from trainers import gin_files, run, run_log  # TensorFlow takes seconds to import: --help should not wait for it
+        from trainers import (
+            gin_files,
+            run,
+            run_log,
+        )  # TensorFlow takes seconds to import: --help should not wait for it
 
         run_log.start(_MODEL_DIR.value)
 
