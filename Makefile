@@ -11,7 +11,7 @@ GIN ?=
 RESULTS ?= results/laptop/demo
 THREADS ?=
 export TF_USE_LEGACY_KERAS = 1
-export TF_CPP_MIN_LOG_LEVEL = 2
+export TF_CPP_MIN_LOG_LEVEL = 3
 export CUDA_VISIBLE_DEVICES = -1
 
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.

@@ -13,6 +13,9 @@ from tqdm import tqdm
 from trainers.run_directory import MetricsLog
 
 
+PROGRESS = "step %d/%d  loss %.4f  accuracy %.4f  %.1f steps/s  %d:%02d left"
+
+
 class Diverged(Exception):
     """The loss is NaN or infinite."""
 
@@ -75,10 +78,9 @@ class Watch(orbit.Action):
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}", refresh=False)
             self._bar.update(step - self._bar.n)
-            return
         speed = (step - self._first_step) / max(time.monotonic() - self._first_time, 1e-9)
         left = (self._train_steps - step) / max(speed, 1e-9)
         logging.info(
-            "step %d/%d  loss %.4f  accuracy %.4f  %.1f steps/s  %d:%02d left",
+            PROGRESS,
             *(step, self._train_steps, loss, accuracy, speed, left // 60, left % 60),
         )

@@ -3,12 +3,14 @@
 import logging
 import os
 import pathlib
+import sys
 import warnings
 
 import absl.logging
 from orbit import controller
 
 from data.errors import InputError
+from trainers import actions
 
 _OURS = pathlib.Path(__file__).resolve().parent
 
@@ -16,7 +18,14 @@ _OURS = pathlib.Path(__file__).resolve().parent
 class _OwnRecords(logging.Filter):
     """Passes this package's records, and everybody's errors."""
 
+    def __init__(self, progress: bool):
+        """progress: whether to pass the lines that a progress bar shows as well."""
+        super().__init__()
+        self._progress = progress
+
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg == actions.PROGRESS and not self._progress:
+            return False
         return record.levelno >= logging.ERROR or pathlib.Path(record.pathname).resolve().parent == _OURS
 
 
@@ -34,8 +43,8 @@ def start(model_dir: str) -> None:
     except OSError as error:
         raise InputError(f"{model_dir}: {error.strerror}; choose another --model_dir or MODEL_DIR") from error
     handler = absl.logging.get_absl_handler()
-    for each in (file, handler):
-        each.addFilter(_OwnRecords())
+    for each, progress in ((file, True), (handler, not sys.stderr.isatty())):
+        each.addFilter(_OwnRecords(progress))
         each.setFormatter(formatter)
     absl.logging.get_absl_logger().addHandler(file)
     # orbit prints each of its lines besides logging it; Watch says the same in one line.
