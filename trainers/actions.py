@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from trainers.run_directory import MetricsLog
 
-
 PROGRESS = "step %d/%d  loss %.4f  accuracy %.4f  %.1f steps/s  %d:%02d left"
 
 
