@@ -217,6 +217,7 @@ def test_the_seed_decides(laptop_data, tmp_path):
 def test_missing_data_is_named(tmp_path):
     done = _run("bert_nigt", tmp_path / "run", tmp_path / "nowhere", *STEPS)
     assert done.returncode == 2 and "nowhere/text" in done.stderr and "make laptop-data" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_commonest_token_is_not_what_bert_is_measured_against_by_accident(laptop_data):

@@ -75,7 +75,5 @@ def evaluation_examples(
 def _files(pattern: str) -> list[str]:
     files = sorted(tf.io.gfile.glob(pattern))
     if not files:
-        raise InputError(
-            f"{pattern}: no such files; make them with `make laptop-data` (or correct data_dir in the gin file)"
-        )
+        raise InputError(f"{pattern}: no such files; build the data, or correct data_dir in the gin file")
     return files

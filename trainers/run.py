@@ -12,6 +12,8 @@ from absl import logging
 from official.common import distribute_utils
 from official.core import task_factory, train_lib
 
+from data.errors import InputError
+from trainers import run_log
 from trainers.actions import Diverged, Interrupted, Watch
 from trainers.experiment import Experiment
 from trainers.run_directory import MetricsLog, RunDirectory, describe_device
@@ -40,6 +42,8 @@ def run(experiment: Experiment, config: str, model_dir: str, mode: str, threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     parameters = experiment.config
+    _require_data(experiment)
+    run_log.start(model_dir)
     task = task_factory.get_task(parameters.task, logging_dir=model_dir)
     directory = RunDirectory(
         model_dir,
@@ -58,6 +62,18 @@ def run(experiment: Experiment, config: str, model_dir: str, mode: str, threads:
         logging.info("%s: done already (%d steps)", model_dir, directory.record["steps"])
         return DONE
     return _Run(experiment, directory, task).execute(mode)
+
+
+def _require_data(experiment: Experiment) -> None:
+    """Raises InputError for a split without files, before anything is written."""
+    mend = {
+        "laptop": "make them with `make laptop-data`, or correct data_dir in the gin file",
+        "paper": "this repository does not build the paper's data yet: name a folder of such TFRecords as data_dir",
+    }[experiment.scale]
+    for split in ("train", "selection", "validation"):
+        pattern = getattr(experiment.config.task, f"{split}_data").input_path
+        if not tf.io.gfile.glob(pattern):
+            raise InputError(f"{pattern}: no such files; {mend}")
 
 
 class _Run:

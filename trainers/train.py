@@ -30,13 +30,8 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}")
     try:
-        from trainers import (
-            gin_files,
-            run,
-            run_log,
-        )  # TensorFlow takes seconds to import: --help should not wait for it
-
-        run_log.start(_MODEL_DIR.value)
+        # TensorFlow takes seconds to import: --help should not wait for it.
+        from trainers import gin_files, run
 
         experiment = gin_files.load(_GIN_FILE.value, _GIN_PARAM.value, _SEED.value)
         return run.run(experiment, gin_files.operative_config(), _MODEL_DIR.value, _MODE.value, _THREADS.value)
