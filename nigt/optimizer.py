@@ -10,7 +10,8 @@ import tf_keras
 
 from nigt import update
 
-NORMALIZATIONS = ("layer", "none")
+NORMALIZATIONS = ("layer", "global", "none")
+MOMENTUM_DTYPES = ("float32", "bfloat16")
 
 
 @tf_keras.saving.register_keras_serializable(package="nigt")
@@ -33,7 +34,8 @@ class NIGT(tf_keras.optimizers.Optimizer):
     Args:
       learning_rate: The paper's η0; a float, a LearningRateSchedule or a callable.
       beta: The paper's β in [0, 1), or a callable that takes the step (int64 tensor, from 0) and returns β.
-      normalization: "layer": by each variable's own ‖m‖, as in section 5; "none": no division.
+      normalization: "layer": by each variable's own ‖m‖, as in section 5; "global": by that of all of them together
+        (Algorithm 1), the excluded ones apart; "none": no division.
       scale_by_weight_norm: True: the step is η‖x‖·m/‖m‖ (section 5.1, as released); False: η·m/‖m‖ (Algorithm 1).
       implicit_gradient_transport: False takes the gradient at w: normalized SGD with momentum (equations 2 and 3).
       exclude_from_normalization: Regular expressions, `re.search`ed in the variable's name. The default covers biases,
@@ -41,6 +43,9 @@ class NIGT(tf_keras.optimizers.Optimizer):
       excluded_learning_rate_multiplier: Their learning rate is this factor times η (section 5.1: 1000).
       weight_decay: λ of a coupled decay, λ·x added to the gradient before the momentum, as released.
       exclude_from_weight_decay: Regular expressions, as above.
+      skip_zero_gradient: True leaves a variable whose whole gradient is zero as it is; False moves it on along m, as
+        Algorithm 1 says and the released optimizer does.
+      momentum_dtype: "bfloat16" halves the slot: m is stored rounded and stepped with unrounded.
       name: The optimizer's name.
       **kwargs: What every tf_keras optimizer takes (clipnorm, clipvalue, global_clipnorm, …).
 
@@ -59,6 +64,8 @@ class NIGT(tf_keras.optimizers.Optimizer):
         excluded_learning_rate_multiplier: float = 1000.0,
         weight_decay: float = 0.0,
         exclude_from_weight_decay: Sequence[str] = (r"bias", r"beta", r"gamma"),
+        skip_zero_gradient: bool = False,
+        momentum_dtype: str = "float32",
         name: str = "NIGT",
         **kwargs: Any,
     ):
@@ -68,6 +75,8 @@ class NIGT(tf_keras.optimizers.Optimizer):
             )
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}")
+        if momentum_dtype not in MOMENTUM_DTYPES:
+            raise ValueError(f"momentum_dtype must be one of {MOMENTUM_DTYPES}, got {momentum_dtype!r}")
         if excluded_learning_rate_multiplier < 0 or weight_decay < 0:
             raise ValueError(
                 "excluded_learning_rate_multiplier and weight_decay must not be negative, got "
@@ -81,6 +90,8 @@ class NIGT(tf_keras.optimizers.Optimizer):
         self.scale_by_weight_norm = scale_by_weight_norm
         self.implicit_gradient_transport = implicit_gradient_transport
         self.excluded_learning_rate_multiplier = excluded_learning_rate_multiplier
+        self.skip_zero_gradient = skip_zero_gradient
+        self.momentum_dtype = momentum_dtype
         self._coupled_weight_decay = weight_decay
         self._normalization_exclusions = tuple(exclude_from_normalization)
         self._weight_decay_exclusions = tuple(exclude_from_weight_decay)
@@ -95,7 +106,7 @@ class NIGT(tf_keras.optimizers.Optimizer):
         super().build(var_list)
         if getattr(self, "_built", False):
             return
-        self._momentums = [self.add_variable_from_reference(v, "momentum") for v in var_list]
+        self._momentums = [self._add_momentum(v) for v in var_list]
         self._offsets = [self.add_variable_from_reference(v, "offset", shape=()) for v in var_list]
         self._built = True
 
@@ -113,35 +124,72 @@ class NIGT(tf_keras.optimizers.Optimizer):
             return super().apply_gradients(grads_and_vars, name=name, **kwargs)
         with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(self._blocked), [message])]):
             # Reached inside `evaluating` only where XLA has dropped the assertion.
-            self._refused_steps.assign_add(tf.cast(self._blocked, tf.int64))
-            return super().apply_gradients(grads_and_vars, name=name, **kwargs)
+            refused = tf.cast(self._blocked, tf.int64)
+            self._refused_steps.assign_add(refused)
+            super().apply_gradients(grads_and_vars, name=name, **kwargs)
+            return self.iterations.assign_sub(refused)
 
-    def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
-        """One variable's step; see nigt/update.py."""
+    def update_step(self, gradient: Any, variable: tf.Variable) -> None:
+        """One variable's step; see nigt/update.py. gradient: dense, IndexedSlices, or (gradient, the global ratio)."""
+        gradient, ratio = gradient if isinstance(gradient, tuple) else (gradient, None)
         index = self._index_dict[self._var_key(variable)]
         momentum, offset = self._momentums[index], self._offsets[index]
-        normalize = self._is_normalized(variable)
-        multiplier = 1.0 if self._uses_plain_learning_rate(variable) else self.excluded_learning_rate_multiplier
-        decay = 0.0 if _matches(self._weight_decay_exclusions, variable) else self._coupled_weight_decay
-        x = tf.convert_to_tensor(variable)
+        x, gradient = tf.convert_to_tensor(variable), tf.convert_to_tensor(gradient)
         next_x, next_momentum, next_offset = update.step(
             x,
-            tf.convert_to_tensor(momentum),
+            tf.cast(momentum, x.dtype),
             tf.convert_to_tensor(offset),
-            tf.convert_to_tensor(gradient),
-            update.Coefficients(
-                learning_rate=tf.cast(self.learning_rate, x.dtype) * multiplier,
-                beta=self._beta_at(self.iterations, x.dtype),
-                next_transport=self._transport_at(self.iterations + 1, x.dtype),
-                weight_decay=decay,
-            ),
-            normalize=normalize,
+            gradient,
+            self._coefficients(variable),
+            normalize=self._is_normalized(variable),
             scale_by_weight_norm=self.scale_by_weight_norm,
+            ratio=ratio,
         )
         # XLA drops assertions, so the refusal inside `evaluating` is also in the values.
-        variable.assign(tf.where(self._blocked, x, next_x))
-        momentum.assign(tf.where(self._blocked, momentum, next_momentum))
-        offset.assign(tf.where(self._blocked, offset, next_offset))
+        keep = tf.convert_to_tensor(self._blocked)
+        if self.skip_zero_gradient:
+            keep = tf.logical_or(keep, tf.reduce_all(tf.equal(gradient, 0)))
+        variable.assign(tf.where(keep, x, next_x))
+        momentum.assign(tf.where(keep, momentum, tf.cast(next_momentum, momentum.dtype)))
+        offset.assign(tf.where(keep, offset, next_offset))
+
+    def _internal_apply_gradients(self, grads_and_vars: Any) -> Any:
+        """Hands each variable the ratio over all of them, where that is what is asked for."""
+        if self.normalization == "global":
+            pairs = [(tf.convert_to_tensor(g), v) for g, v in grads_and_vars]
+            ratio = self._global_ratio([pair for pair in pairs if self._is_normalized(pair[1])])
+            grads_and_vars = [((g, tf.cast(ratio, v.dtype)), v) for g, v in pairs]
+        return super()._internal_apply_gradients(grads_and_vars)
+
+    def _global_ratio(self, pairs: Sequence[tuple[tf.Tensor, tf.Variable]]) -> tf.Tensor:
+        """‖x‖/‖m‖ or 1/‖m‖ over all normalized variables, m being that of the step to be taken."""
+        if not pairs:
+            return tf.constant(1.0)
+        momentum_norms, weight_norms = [], []
+        for gradient, variable in pairs:
+            x = tf.convert_to_tensor(variable)
+            momentum = tf.cast(self._momentums[self._index_dict[self._var_key(variable)]], x.dtype)
+            momentum = update.averaged(x, momentum, gradient, self._coefficients(variable))
+            momentum_norms.append(tf.cast(update.norm(momentum), pairs[0][1].dtype))
+            weight_norms.append(tf.cast(update.norm(x), pairs[0][1].dtype))
+        norms = (update.norm(tf.stack(weight_norms)), update.norm(tf.stack(momentum_norms)))
+        return update.norm_ratio(*norms, self.scale_by_weight_norm)
+
+    def _coefficients(self, variable: tf.Variable) -> update.Coefficients:
+        multiplier = 1.0 if self._uses_plain_learning_rate(variable) else self.excluded_learning_rate_multiplier
+        decays = not _matches(self._weight_decay_exclusions, variable)
+        return update.Coefficients(
+            learning_rate=tf.cast(self.learning_rate, variable.dtype) * multiplier,
+            beta=self._beta_at(self.iterations, variable.dtype),
+            next_transport=self._transport_at(self.iterations + 1, variable.dtype),
+            weight_decay=self._coupled_weight_decay if decays else 0.0,
+        )
+
+    def _add_momentum(self, variable: tf.Variable) -> tf.Variable:
+        if self.momentum_dtype == "float32":
+            return self.add_variable_from_reference(variable, "momentum")
+        name = f"momentum/{variable.name.split(':')[0]}"
+        return self.add_variable(variable.shape, tf.as_dtype(self.momentum_dtype), "zeros", name)
 
     def iterates(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """The iterate w of each variable, in order and shape. Changes nothing.
@@ -154,7 +202,8 @@ class NIGT(tf_keras.optimizers.Optimizer):
             index = self._index_dict.get(self._var_key(variable)) if built else None
             value = tf.convert_to_tensor(variable)
             if index is not None:
-                value = update.iterate(value, self._momentums[index], self._offsets[index])
+                momentum = tf.cast(self._momentums[index], value.dtype)
+                value = update.iterate(value, momentum, tf.convert_to_tensor(self._offsets[index]))
             result.append(value)
         return result
 
@@ -212,6 +261,8 @@ class NIGT(tf_keras.optimizers.Optimizer):
             excluded_learning_rate_multiplier=self.excluded_learning_rate_multiplier,
             weight_decay=self._coupled_weight_decay,
             exclude_from_weight_decay=list(self._weight_decay_exclusions),
+            skip_zero_gradient=self.skip_zero_gradient,
+            momentum_dtype=self.momentum_dtype,
         )
         return config
 
@@ -230,7 +281,7 @@ class NIGT(tf_keras.optimizers.Optimizer):
         return not _matches(self._normalization_exclusions, variable)
 
     def _is_normalized(self, variable: tf.Variable) -> bool:
-        return self.normalization == "layer" and self._uses_plain_learning_rate(variable)
+        return self.normalization != "none" and self._uses_plain_learning_rate(variable)
 
 
 def _matches(patterns: Sequence[str], variable: tf.Variable) -> bool:

@@ -43,13 +43,20 @@ def norm(values: tf.Tensor) -> tf.Tensor:
     return largest * tf.sqrt(tf.reduce_sum(tf.square(values / safe)))
 
 
-def norm_ratio(x: tf.Tensor, momentum: tf.Tensor, scale_by_weight_norm: bool) -> tf.Tensor:
+def norm_ratio(weight_norm: tf.Tensor, momentum_norm: tf.Tensor, scale_by_weight_norm: bool) -> tf.Tensor:
     """‖x‖/‖m‖ (section 5.1, as in LARS), or 1/‖m‖ (Algorithm 1); 1 where a norm that it needs is 0, as released."""
-    momentum_norm = norm(momentum)
-    weight_norm = norm(x) if scale_by_weight_norm else tf.ones_like(momentum_norm)
+    if not scale_by_weight_norm:
+        weight_norm = tf.ones_like(momentum_norm)
     usable = tf.logical_and(weight_norm > 0, momentum_norm > 0)
     divisor = tf.where(usable, momentum_norm, tf.ones_like(momentum_norm))
     return tf.where(usable, weight_norm / divisor, tf.ones_like(momentum_norm))
+
+
+def averaged(x: tf.Tensor, momentum: tf.Tensor, gradient: tf.Tensor, coefficients: Coefficients) -> tf.Tensor:
+    """The next m: β·m + (1−β)·(g + λ·x)."""
+    if coefficients.weight_decay:
+        gradient = gradient + coefficients.weight_decay * x
+    return coefficients.beta * momentum + (1 - coefficients.beta) * gradient
 
 
 def step(
@@ -61,6 +68,7 @@ def step(
     *,
     normalize: bool,
     scale_by_weight_norm: bool,
+    ratio: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """One step: (x, m, offset) and the gradient at x give the next (x, m, offset).
 
@@ -72,13 +80,14 @@ def step(
       offset: Scalar.
       normalize: False for biases, batch-norm and layer-norm parameters (section 5.1).
       scale_by_weight_norm: See norm_ratio.
+      ratio: ‖x‖/‖m‖ over all normalized variables (Algorithm 1); None: over this one (section 5.1).
     """
-    if coefficients.weight_decay:
-        gradient = gradient + coefficients.weight_decay * x
-    next_momentum = coefficients.beta * momentum + (1 - coefficients.beta) * gradient
+    next_momentum = averaged(x, momentum, gradient, coefficients)
     scale = coefficients.learning_rate
     if normalize:
-        scale = scale * norm_ratio(x, next_momentum, scale_by_weight_norm)
+        if ratio is None:
+            ratio = norm_ratio(norm(x), norm(next_momentum), scale_by_weight_norm)
+        scale = scale * ratio
     next_offset = coefficients.next_transport * scale
     next_x = iterate(x, momentum, offset) - (scale + next_offset) * next_momentum
     return next_x, next_momentum, next_offset

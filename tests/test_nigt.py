@@ -214,12 +214,74 @@ def test_norms_do_not_under_or_overflow_float32():
         np.testing.assert_allclose(variable.numpy(), 0.9, rtol=1e-5)
 
 
+def _global_reference(starts, gradients, rate, beta, weight_norm):
+    """Algorithm 1 with one norm over all variables but the excluded last one, two-slot, float64; yields all w."""
+    w = [x.copy() for x in starts]
+    x, m = [x.copy() for x in starts], [np.zeros_like(x) for x in starts]
+    for step in gradients:
+        m = [beta * a + (1 - beta) * g for a, g in zip(m, step, strict=True)]
+        norm_m = np.sqrt(sum(np.sum(a**2) for a in m[:-1]))
+        scale = rate * (np.sqrt(sum(np.sum(a**2) for a in x[:-1])) if weight_norm else 1) / norm_m
+        scales = [scale] * (len(m) - 1) + [rate * 7.0]
+        previous, w = w, [a - s * b for a, s, b in zip(w, scales, m, strict=True)]
+        x = [a + beta / (1 - beta) * (a - b) for a, b in zip(w, previous, strict=True)]
+        yield w
+
+
+@pytest.mark.parametrize("weight_norm", [True, False])
+@pytest.mark.parametrize("traced", [True, False])
+def test_the_global_norm_of_algorithm_1(weight_norm, traced):
+    random = np.random.default_rng(2)
+    shapes = [(3, 4), (5,), (2,)]
+    starts = [random.normal(size=shape) for shape in shapes]
+    gradients = [[random.normal(size=shape) for shape in shapes] for _ in range(20)]
+    variables = [tf.Variable(x, name=n) for x, n in zip(starts, ("kernel", "table", "bias"), strict=True)]
+    rate = float(np.float32(0.01))
+    optimizer = NIGT(
+        rate, normalization="global", scale_by_weight_norm=weight_norm, excluded_learning_rate_multiplier=7.0
+    )
+
+    def apply(values):
+        optimizer.apply_gradients(zip(values, variables, strict=True))
+
+    apply = tf.function(apply) if traced else apply
+    for step, iterates in zip(gradients, _global_reference(starts, gradients, rate, 0.9, weight_norm), strict=True):
+        apply([tf.constant(g) for g in step])
+        for w, expected in zip(optimizer.iterates(variables), iterates, strict=True):
+            np.testing.assert_allclose(w.numpy(), expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_zero_gradient(skip):
+    variable = tf.Variable(np.ones(3, np.float32), name="kernel")
+    optimizer = NIGT(0.01, skip_zero_gradient=skip)
+    optimizer.apply_gradients([(tf.constant([1.0, 2.0, 3.0]), variable)])
+    before = [variable.numpy(), *(v.numpy() for v in optimizer._momentums + optimizer._offsets)]
+    optimizer.apply_gradients([(tf.zeros(3), variable)])
+    after = [variable.numpy(), *(v.numpy() for v in optimizer._momentums + optimizer._offsets)]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)) == skip
+
+
+def test_bfloat16_momentum_halves_the_slot_and_stays_near():
+    random = np.random.default_rng(4)
+    start = random.normal(size=(20, 30)).astype(np.float32)
+    full, half = tf.Variable(start, name="kernel"), tf.Variable(start, name="kernel")
+    exact, rounded = NIGT(1e-3), NIGT(1e-3, momentum_dtype="bfloat16")
+    for _ in range(300):
+        gradient = tf.constant(random.normal(size=start.shape).astype(np.float32))
+        exact.apply_gradients([(gradient, full)])
+        rounded.apply_gradients([(gradient, half)])
+    (slot,) = rounded._momentums
+    assert slot.dtype == tf.bfloat16 and slot.shape == full.shape
+    w, v = exact.iterates([full])[0].numpy(), rounded.iterates([half])[0].numpy()
+    assert 0 < np.linalg.norm(w - v) < 1e-3 * np.linalg.norm(w - start)
+
+
 def test_the_default_exclusions_cover_the_trainers_models():
     """Every bias, batch-norm and layer-norm variable of the two models, and nothing else (section 5.1)."""
     optimizer = NIGT()
     for file in ("configs/laptop/bert_nigt.gin", "configs/laptop/resnet_nigt.gin"):
         task = task_factory.get_task(gin_files.load(file, []).config.task)
         for variable in task.build_model().trainable_variables:
-            vector = len(variable.shape) == 1
-            assert optimizer._is_normalized(variable) == (not vector), variable.name
-            assert bool(re.search("(kernel|embeddings):", variable.name)) == (not vector), variable.name
+            matrix = re.search(r"(kernel|embeddings):", variable.name) is not None
+            assert optimizer._is_normalized(variable) == matrix, variable.name

@@ -1,7 +1,7 @@
 """The optimizers that a gin file can name, as tf-models-official's optimizer factory builds them."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Literal
 
 from official.modeling import optimization
 from official.modeling.optimization import optimizer_factory
@@ -29,6 +29,8 @@ class NigtConfig(optimizer_config.BaseOptimizerConfig):
     excluded_learning_rate_multiplier: float = 1000.0
     weight_decay: float = 0.0
     exclude_from_weight_decay: list[str] = dataclasses.field(default_factory=lambda: ["bias", "beta", "gamma"])
+    skip_zero_gradient: bool = False
+    momentum_dtype: str = "float32"
 
 
 @dataclasses.dataclass
@@ -54,13 +56,15 @@ for _legacy in (True, False):
 def nigt(
     learning_rate: Schedule,
     beta: Beta,
-    normalization: str = "layer",
+    normalization: Literal["layer", "global", "none"] = "layer",
     scale_by_weight_norm: bool = True,
     implicit_gradient_transport: bool = True,
     exclude_from_normalization: Patterns = ("bias", "beta", "gamma"),
     excluded_learning_rate_multiplier: Annotated[float, Field(ge=0)] = 1000.0,
     weight_decay: Annotated[float, Field(ge=0)] = 0.0,
     exclude_from_weight_decay: Patterns = ("bias", "beta", "gamma"),
+    skip_zero_gradient: bool = False,
+    momentum_dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> OptimizationConfig:
     """NIGT (Algorithm 1, in the form of section 5.1). The arguments are those of nigt.NIGT."""
     return _config(
@@ -75,6 +79,8 @@ def nigt(
             excluded_learning_rate_multiplier=float(excluded_learning_rate_multiplier),
             weight_decay=float(weight_decay),
             exclude_from_weight_decay=list(exclude_from_weight_decay),
+            skip_zero_gradient=skip_zero_gradient,
+            momentum_dtype=momentum_dtype,
         ),
     )
 
