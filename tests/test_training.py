@@ -149,6 +149,18 @@ def test_a_second_call_does_not_train_again(finished, laptop_data):
 
 
 @pytest.mark.parametrize("finished", ["bert_nigt"], indirect=True)
+def test_evaluating_again_gives_the_same_and_leaves_the_record(finished, laptop_data):
+    name, directory = finished
+    before, record = _metrics(directory), (directory / "run.json").read_bytes()
+    assert _run(name, directory, laptop_data, *STEPS, mode="eval").returncode == 0
+    after = _metrics(directory)
+    assert after[: len(before)] == before and (directory / "run.json").read_bytes() == record
+    columns = ("step", "split", "name", "value")
+    again = [[row[c] for c in columns] for row in after[len(before) :]]
+    assert again == [[row[c] for c in columns] for row in before if row["step"] == "40" and row["split"] != "train"]
+
+
+@pytest.mark.parametrize("finished", ["bert_nigt"], indirect=True)
 def test_another_configuration_in_the_same_directory_is_refused(finished, laptop_data):
     name, directory = finished
     done = _run(name, directory, laptop_data, *STEPS, "eta0=0.00321")

@@ -94,19 +94,22 @@ class _Run:
     def execute(self, mode: str) -> int:
         directory = self._directory
         start_step = _checkpointed_step(directory.path)
+        trains = "train" in mode
+        if not trains and not start_step:
+            raise InputError(f"{directory.path}: no checkpoint to evaluate; train first, with --mode=train_and_eval")
         self._task.start_step = start_step
         batch_size = self._parameters.task.train_data.global_batch_size
         log = MetricsLog(directory.path / "metrics.csv", start_step, batch_size)
         watch = None
-        status, steps = "failed", start_step
+        status, trainer = "failed", None
         try:
             with self._strategy.scope():
                 trainer = self._build_trainer(log)
-            steps = trainer.global_step
-            directory.update("running", start_step)
+            if trains:
+                directory.update("running", start_step)
             runner, watch = self._build_runner(trainer, log, mode)
             runner.run()
-            if "train" in mode:
+            if trains:
                 trainer.export_best(directory.path / "export")
             status = "ok"
         except Diverged as error:
@@ -119,13 +122,17 @@ class _Run:
             if watch is not None:
                 watch.close()
             log.close()
-            directory.update(status, int(steps if isinstance(steps, int) else steps.numpy()))
+            if trains:  # an evaluation says nothing about how the training ended
+                directory.update(status, int(trainer.global_step.numpy()) if trainer else start_step)
         return {"ok": DONE, "diverged": DIVERGED, "interrupted": INTERRUPTED}[status]
 
     def _build_trainer(self, log: MetricsLog) -> IterateTrainer:
         parameters = self._parameters
         model = self._task.build_model()
         optimizer = self._task.create_optimizer(parameters.trainer.optimizer_config, parameters.runtime)
+        if hasattr(optimizer, "iterates"):
+            # Its state must be there when a checkpoint is restored: an evaluation may come before the first step.
+            optimizer.build(model.trainable_variables)
         return IterateTrainer(parameters, self._task, model, optimizer, self._directory.path, log, self._seed)
 
     def _build_runner(self, trainer: IterateTrainer, log: MetricsLog, mode: str):
