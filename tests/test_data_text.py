@@ -58,6 +58,18 @@ def built(laptop_data):
     return splits
 
 
+def shuffle_of(split, masked, seed=0):
+    """The order in which a split's sequences are written."""
+    number = text.SPLITS.index(split)
+    return masking.generator_for(seed, len(text.SPLITS), number).permutation(len(masked))
+
+
+@pytest.fixture(scope="module")
+def in_document_order(built):
+    """The records with their shuffle undone."""
+    return {split: masked.take(np.argsort(shuffle_of(split, masked))) for split, masked in built.items()}
+
+
 def bodies(sequences: np.ndarray) -> np.ndarray:
     """The tokens between [CLS] and [SEP], one sequence after the other."""
     return sequences[~np.isin(sequences, (vocabulary.PAD, vocabulary.CLS, vocabulary.SEP))]
@@ -132,9 +144,9 @@ def test_the_layout_of_a_sequence(built, content):
         assert counts["predictions"] == masked.weights.sum()
 
 
-def test_the_targets_restore_the_text(built, encoded, sides, tokens):
+def test_the_targets_restore_the_text(built, in_document_order, encoded, sides, tokens):
     for split in ("selection", "validation"):
-        assert np.array_equal(bodies(masking.unmask(built[split])), encoded[split][0])
+        assert np.array_equal(bodies(masking.unmask(in_document_order[split])), encoded[split][0])
     train = np.bincount(bodies(masking.unmask(built["train"])), minlength=len(tokens))
     assert np.array_equal(train, 5 * np.bincount(encoded["train"][0], minlength=len(tokens)))
     # And from tokens back to words, where all are known.
@@ -144,9 +156,9 @@ def test_the_targets_restore_the_text(built, encoded, sides, tokens):
     assert "".join(words.replace(" ##", "").split()) == "".join(spelled.split())
 
 
-def test_no_sequence_crosses_a_document(encoded, built):
+def test_no_sequence_crosses_a_document(encoded, in_document_order):
     tokens_of, lengths = encoded["validation"]
-    ends = np.cumsum(built["validation"].mask.sum(axis=1) - 2)
+    ends = np.cumsum(in_document_order["validation"].mask.sum(axis=1) - 2)
     assert np.isin(np.cumsum(lengths), ends).all()
     assert ends[-1] == len(tokens_of)
 
@@ -285,8 +297,7 @@ def test_the_built_records_are_what_this_code_builds(encoded, built, content):
             vocab_size=options["vocab_size"],
             seed=options["seed"],
         )
-        if training:
-            fresh = fresh.take(masking.generator_for(options["seed"], 3, 0).permutation(len(fresh)))
+        fresh = fresh.take(shuffle_of(split, fresh, options["seed"]))
         for name in ("word_ids", "mask", "positions", "target_ids", "weights"):
             assert np.array_equal(getattr(fresh, name), getattr(built[split], name)), (split, name)
 
