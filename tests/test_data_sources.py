@@ -178,7 +178,7 @@ def test_other_options_or_sources_or_bytes_are_out_of_date(tmp_path):
         (lambda folder: (folder / manifest.NAME).write_text("[]"), "not a manifest"),
         (lambda folder: (folder / "vocab.txt").unlink(), "vocab.txt: missing, or not 3 bytes long"),
         (lambda folder: (folder / "vocab.txt").write_bytes(b"ab"), "vocab.txt: missing, or not 3 bytes long"),
-        (lambda folder: manifest.write(folder, "images", [], {}), "expected 1 and text"),
+        (lambda folder: manifest.write(folder, "images", [], {}), f"expected {manifest.FORMAT_VERSION} and text"),
     ],
 )
 def test_require_names_the_fault(tmp_path, damage, message):

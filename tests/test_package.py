@@ -45,7 +45,9 @@ def test_make_help_lists_every_target():
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
     (training,) = re.findall(r"^TRAINING := (.*)$", makefile, re.M)
     targets = set(phony.replace("$(TRAINING)", training).split())
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert targets == {line.split()[0] for line in done.stdout.split("\n\n")[0].splitlines()}
     named = set(re.findall(r"\bmake ([a-z][a-z0-9-]+)", (ROOT / "README.md").read_text()))
     assert named and named <= targets

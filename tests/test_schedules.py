@@ -57,7 +57,7 @@ def test_sgd_of_section_5_3(train_steps):
 
 def test_a_run_too_short_for_its_boundaries_is_refused():
     with pytest.raises(ValueError, match="too few"):
-        schedules.warmup_step_decay(0.4, 5)
+        schedules.warmup_step_decay(0.4, 4)
     with pytest.raises(ValueError, match="warmup_steps"):
         schedules.warmup_polynomial_decay(0.4, 5, 5, 1.0)
 
