@@ -78,6 +78,11 @@ def _rate(optimizer, step):
     return schedule(tf.constant(step, tf.int64))
 
 
+def test_a_file_loads_from_any_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert gin_files.load(str(ROOT / "configs/laptop/resnet_nigt.gin"), []).task == "resnet"
+
+
 def test_the_papers_numbers_are_in_the_papers_files():
     """Section 5: what a reader of the paper looks up first."""
     expected = {

@@ -9,14 +9,18 @@ import gin
 from data.errors import InputError
 from trainers.experiment import Experiment, experiment
 
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
+
+# So that the shipped files find what they include, wherever the command is run from.
+gin.add_config_file_search_path(_ROOT)
 
 
 def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experiment:
     """The experiment that a gin file describes.
 
     Args:
-      gin_file: A path; its includes are relative to the working directory or to the file itself.
+      gin_file: A path; its includes are relative to the working directory or to the repository.
       bindings: Further bindings, "eta0=0.01", which override the file's.
       seed: Overrides the file's seed.
 
