@@ -83,6 +83,13 @@ def test_a_file_loads_from_any_working_directory(tmp_path, monkeypatch):
     assert gin_files.load(str(ROOT / "configs/laptop/resnet_nigt.gin"), []).task == "resnet"
 
 
+def test_a_missing_include_is_refused_by_name(tmp_path):
+    file = tmp_path / "mine.gin"
+    file.write_text('include "configs/laptop/nothing.gin"')
+    with pytest.raises(InputError, match="configs/laptop/nothing.gin"):
+        gin_files.load(str(file), [])
+
+
 def test_the_papers_numbers_are_in_the_papers_files():
     """Section 5: what a reader of the paper looks up first."""
     expected = {

@@ -14,6 +14,9 @@ _NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
 
 # So that the shipped files find what they include, wherever the command is run from.
 gin.add_config_file_search_path(_ROOT)
+# gin would also look for a file inside Python packages, and fail on `configs`, a folder that is none, instead of saying
+# that the file is missing.
+gin.config._FILE_READERS[:] = [(open, os.path.isfile)]
 
 
 def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experiment:
