@@ -19,6 +19,7 @@ SETTINGS = {
     "noigt": {"implicit_gradient_transport": False},
     "igt_beta99": {"beta": 0.99},
     "allnorm": {"exclude_from_normalization": ()},
+    "adaptive": {"adaptive": "released"},
 }
 VARIABLES = ("bias1", "gamma1", "kernel1", "kernel2", "zero")
 # The recordings in which a read of the released graph saw the value of after the step (tests/released_reads.py).
@@ -31,6 +32,8 @@ RACES = {
     ("allnorm", "gamma1"): Reads(weight_norm=True),
     ("allnorm", "kernel2"): Reads(weight_norm=True),
     ("allnorm", "zero"): Reads(weight_norm=True),
+    ("adaptive", "gamma1"): Reads(momentum=True, beta=True),
+    ("adaptive", "zero"): Reads(momentum=True),
 }
 
 
@@ -71,7 +74,7 @@ def _model(name, variable, reads, meant=False):
         recorded[f"init/{variable}"],
         recorded[f"grad/{variable}"],
         recorded["lrs"],
-        beta=settings.get("beta", 0.9),
+        beta=None if name == "adaptive" else settings.get("beta", 0.9),
         reads=reads,
         excluded=name != "allnorm" and variable in ("bias1", "gamma1"),
         transport=settings.get("implicit_gradient_transport", True),
@@ -82,6 +85,8 @@ def _model(name, variable, reads, meant=False):
     return np.array(x), np.array(w)
 
 
+# There |x| passes through 0.06 of the terms it is the difference of: the model in float32 is 1.6e-5 off as well.
+ROUNDING = {("adaptive", "gamma1"): 2e-5}
 # Recordings that an accident of the released graph has shaped (tests/released_reads.py): a race, or, at β = 0.99, the
 # second value of β/(1−β) too.
 SHAPED = sorted(set(RACES) | {("igt_beta99", variable) for variable in VARIABLES})
@@ -102,8 +107,9 @@ def test_reproduces_the_released_optimizer_at_every_step(name, variable):
 def test_every_recording_is_the_released_formula_with_its_order_of_reads(name, variable):
     recorded = _load(name)
     x, w = _model(name, variable, RACES.get((name, variable), Reads()))
-    assert _error(x, recorded[f"param/{variable}"]) <= TOLERANCE
-    assert _error(w, recorded[f"w/{variable}"]) <= TOLERANCE
+    tolerance = ROUNDING.get((name, variable), TOLERANCE)
+    assert _error(x, recorded[f"param/{variable}"]) <= tolerance
+    assert _error(w, recorded[f"w/{variable}"]) <= tolerance
 
 
 @pytest.mark.parametrize(("name", "variable"), SHAPED)
