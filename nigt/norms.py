@@ -21,6 +21,8 @@ def norm(values: tf.Tensor) -> tf.Tensor:
 
     NaN or Inf in values gives NaN or Inf. A compiler reads values once, whatever it was computed from.
     """
+    if values.shape.num_elements() == 1:
+        return tf.reduce_sum(tf.abs(values))  # XLA rewrites the formulas below to NaN for a single 0
     power = {name: 2.0**exponent for name, exponent in _BLUE[values.dtype].items()}
     zero = tf.zeros((), values.dtype)
     magnitude = tf.abs(values)

@@ -65,7 +65,7 @@ class Stepping(Iterates):
             if "ratio" in scalars:
                 return scalars["ratio"]
             momentum_norm = scalars["momentum_norm"] if "momentum_norm" in scalars else norm(next_momentum)
-            return update.norm_ratio(self._weight_norm(variable, norm), momentum_norm)
+            return update.norm_ratio(self._floored(self._weight_norm(variable, norm)), momentum_norm)
 
         # The one place where the form is chosen: in-place kernels where they are faster, else the formulas themselves.
         if not compiled and self.adaptive is None and not self._mesh and kernels.fit(variable, momentum, self.beta):
@@ -79,7 +79,7 @@ class Stepping(Iterates):
                 coefficients,
                 keep,
                 normalizes=normalizes,
-                weight_norm=self._weight_norm(variable, norm) if normalizes else None,
+                weight_norm=self._floored(self._weight_norm(variable, norm)) if normalizes else None,
                 ratio=scalars.get("ratio") if normalizes else None,
             )
             return
@@ -176,7 +176,7 @@ class Stepping(Iterates):
         dtype = max((n.dtype for _, n in own), key=lambda dtype: dtype.size)
         weight_norm = None
         if self.scale_by_weight_norm:
-            weight_norm = norms.of_all([tf.cast(self._weight_norm(v, norms.norm), dtype) for v, _ in own])
+            weight_norm = self._floored(norms.of_all([tf.cast(self._weight_norm(v, norms.norm), dtype) for v, _ in own]))
         return update.norm_ratio(weight_norm, norms.of_all([tf.cast(n, dtype) for _, n in own]))
 
     def _next_gradient_sums(self) -> list[tuple[tf.Variable, tf.Tensor]]:
@@ -192,10 +192,13 @@ class Stepping(Iterates):
         if not self.scale_by_weight_norm:
             return None
         if variable.constraint is not None:
-            size = norm(tf.convert_to_tensor(variable))
-        else:
-            size = tf.convert_to_tensor(self._weight_norms[str(self._index_of(variable))])
-        return tf.maximum(size, tf.cast(self.weight_norm_floor, size.dtype)) if self.weight_norm_floor else size
+            return norm(tf.convert_to_tensor(variable))
+        return tf.convert_to_tensor(self._weight_norms[str(self._index_of(variable))])
+
+    def _floored(self, size: tf.Tensor | None) -> tf.Tensor | None:
+        if size is None or not self.weight_norm_floor:
+            return size
+        return tf.maximum(size, tf.constant(self.weight_norm_floor, size.dtype))
 
     def _decayed(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
         if not self._coupled_weight_decay or _matches(self._weight_decay_exclusions, variable):
