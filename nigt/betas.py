@@ -1,7 +1,13 @@
 """β as a function of the step, for the variants of the paper whose β is not one number."""
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 import tf_keras
+
+Beta = float | Callable[[tf.Tensor], tf.Tensor]
 
 
 @tf_keras.saving.register_keras_serializable(package="nigt")
@@ -59,3 +65,33 @@ def check(beta: float) -> None:
             f"beta must be in [0, 1), got {beta}: the gradient point x = w + beta/(1 - beta)·(w - previous w) "
             "needs beta < 1; 0.9 is the paper's"
         )
+
+
+def serialize(beta: Beta) -> Any:
+    """A number as it is; of a callable its registered name, and its configuration if it has one.
+
+    The same in every format that Keras saves in; its own functions for this differ between them.
+    """
+    if not callable(beta):
+        return beta
+    if inspect.isroutine(beta):
+        return {"registered_name": tf_keras.saving.get_registered_name(beta)}
+    return {"registered_name": tf_keras.saving.get_registered_name(type(beta)), "config": beta.get_config()}
+
+
+def deserialize(beta: Any, custom_objects: dict[str, Any] | None = None) -> Beta:
+    """The reverse of serialize.
+
+    Raises:
+      ValueError: If the name is not registered.
+    """
+    if not isinstance(beta, dict):
+        return beta
+    name = beta["registered_name"]
+    found = tf_keras.saving.get_registered_object(name, custom_objects)
+    if found is None:
+        raise ValueError(
+            f"beta is the unknown {name}: import what defines it, decorated by "
+            "tf_keras.saving.register_keras_serializable, before loading"
+        )
+    return found.from_config(beta["config"]) if "config" in beta else found

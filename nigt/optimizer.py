@@ -1,6 +1,6 @@
 """NIGT as a tf_keras optimizer: Algorithm 1 of the paper in the per-layer form of its section 5, and its relatives."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -73,7 +73,7 @@ class NIGT(Stepping):
     def __init__(
         self,
         learning_rate: Any = None,
-        beta: float | Callable[[tf.Tensor], tf.Tensor] = 0.9,
+        beta: betas.Beta = 0.9,
         normalization: str = "layer",
         scale_by_weight_norm: bool = True,
         implicit_gradient_transport: bool = True,
@@ -212,7 +212,7 @@ class NIGT(Stepping):
         config = super().get_config()
         config.update(
             learning_rate=self._serialize_hyperparameter(self._learning_rate),
-            beta=tf_keras.saving.serialize_keras_object(self.beta) if callable(self.beta) else self.beta,
+            beta=betas.serialize(self.beta),
             normalization=self.normalization,
             scale_by_weight_norm=self.scale_by_weight_norm,
             implicit_gradient_transport=self.implicit_gradient_transport,
@@ -232,9 +232,7 @@ class NIGT(Stepping):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "NIGT":
         """The reverse of get_config."""
-        config = dict(config)
-        if isinstance(config.get("beta"), dict):
-            config["beta"] = tf_keras.saving.deserialize_keras_object(config["beta"], custom_objects=custom_objects)
+        config = config | {"beta": betas.deserialize(config["beta"], custom_objects)}
         return super().from_config(config, custom_objects=custom_objects)
 
     def __repr__(self) -> str:
