@@ -85,7 +85,7 @@ def _train(replicas, arguments, poison_at=None, steps=4):
         held = [v.numpy() for v in variables]
     for w, v in zip(values[3:], held, strict=True):
         np.testing.assert_array_equal(w, v)
-    return values, int(optimizer.iterations), int(optimizer.skipped_steps)
+    return values, int(optimizer.iterations.numpy()), int(optimizer.skipped_steps.numpy())
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
