@@ -5,6 +5,7 @@ import os
 from typing import Annotated, Literal
 
 import tensorflow as tf
+import tf_keras
 from official.core import config_definitions as cfg
 from official.core import task_factory
 from official.nlp.configs import bert, encoders
@@ -15,6 +16,7 @@ from pydantic import Field
 from trainers import input_order
 from trainers.configurable import configurable
 from trainers.schedules import Steps
+from trainers.training_step import TwoSampleStep, global_mean
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -32,8 +34,9 @@ class BertPretrainingConfig(masked_lm.MaskedLMConfig):
 
 
 @task_factory.register_task_cls(BertPretrainingConfig)
-class BertPretrainingTask(masked_lm.MaskedLMTask):
-    """tf-models-official's MaskedLMTask, reading its records in the order of trainers/input_order.py.
+class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
+    """tf-models-official's MaskedLMTask, reading its records in the order of trainers/input_order.py; its loss is the
+    mean over all masked tokens of the batch, however they fall on the replicas.
 
     Attributes:
       metric: The metric of Figure 1 (a), the accuracy on the masked tokens.
@@ -48,6 +51,22 @@ class BertPretrainingTask(masked_lm.MaskedLMTask):
         model = super().build_model(params)
         model({tensor.name: tensor for tensor in tf.nest.flatten(model.inputs)})
         return model
+
+    def build_losses(self, labels, model_outputs, metrics, aux_losses=None) -> tf.Tensor:
+        """The masked-LM cross-entropy; its mean over the replicas is that over all masked tokens of the batch."""
+        losses = tf_keras.losses.sparse_categorical_crossentropy(
+            labels["masked_lm_ids"], tf.cast(model_outputs["mlm_logits"], tf.float32), from_logits=True
+        )
+        weights = labels["masked_lm_weights"]
+        loss = global_mean(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+        {metric.name: metric for metric in metrics}["lm_example_loss"].update_state(loss)
+        return loss + tf.cast(tf.add_n(aux_losses), loss.dtype) if aux_losses else loss
+
+    def forward(self, inputs, model, metrics) -> tf.Tensor:
+        """The loss of a batch, as TwoSampleStep takes it."""
+        outputs = model(inputs, training=True)
+        self.process_metrics(metrics, inputs, outputs)
+        return self.build_losses(inputs, outputs, metrics, model.losses)
 
     def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
         """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) or (batch, predictions)."""
@@ -134,4 +153,5 @@ def bert_pretraining(
         selection_data=data("selection", False),
         validation_data=data("validation", False),
         evaluation_limit=evaluation_limit,
+        scale_loss=True,  # gradients are summed over the replicas; tf-models-official's default leaves the sum
     )

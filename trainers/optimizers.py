@@ -29,8 +29,12 @@ class NigtConfig(optimizer_config.BaseOptimizerConfig):
     excluded_learning_rate_multiplier: float = 1000.0
     weight_decay: float = 0.0
     exclude_from_weight_decay: list[str] = dataclasses.field(default_factory=lambda: ["bias", "beta", "gamma"])
+    adaptive: str | None = None
+    gradient_bound: float | None = None
+    adaptive_constant: float = 26.0
     skip_zero_gradient: bool = False
     momentum_dtype: str = "float32"
+    weight_norm_floor: float = 0.0
 
 
 @dataclasses.dataclass
@@ -63,10 +67,19 @@ def nigt(
     excluded_learning_rate_multiplier: Annotated[float, Field(ge=0)] = 1000.0,
     weight_decay: Annotated[float, Field(ge=0)] = 0.0,
     exclude_from_weight_decay: Patterns = ("bias", "beta", "gamma"),
+    adaptive: Literal["released", "algorithm2"] | None = None,
+    gradient_bound: Annotated[float, Field(gt=0)] | None = None,
+    adaptive_constant: Annotated[float, Field(gt=0)] = 26.0,
     skip_zero_gradient: bool = False,
     momentum_dtype: Literal["float32", "bfloat16"] = "float32",
+    weight_norm_floor: Annotated[float, Field(ge=0)] = 0.0,
 ) -> OptimizationConfig:
-    """NIGT (Algorithm 1, in the form of section 5.1). The arguments are those of nigt.NIGT."""
+    """NIGT (Algorithm 1, in the form of section 5.1). The arguments are those of nigt.NIGT.
+
+    With adaptive="algorithm2" the learning rate is a factor on η_t, and each step splits its batch in two.
+    """
+    if (adaptive == "algorithm2") != (gradient_bound is not None):
+        raise ValueError('gradient_bound (the paper\'s g) goes with adaptive = "algorithm2", and only with it')
     return _config(
         learning_rate,
         "nigt",
@@ -79,8 +92,12 @@ def nigt(
             excluded_learning_rate_multiplier=float(excluded_learning_rate_multiplier),
             weight_decay=float(weight_decay),
             exclude_from_weight_decay=list(exclude_from_weight_decay),
+            adaptive=adaptive,
+            gradient_bound=None if gradient_bound is None else float(gradient_bound),
+            adaptive_constant=float(adaptive_constant),
             skip_zero_gradient=skip_zero_gradient,
             momentum_dtype=momentum_dtype,
+            weight_norm_floor=float(weight_norm_floor),
         ),
     )
 

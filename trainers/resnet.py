@@ -5,6 +5,7 @@ import os
 from typing import Annotated, Literal
 
 import tensorflow as tf
+import tf_keras
 from official.core import task_factory
 from official.vision.configs import backbones, common
 from official.vision.configs import image_classification as image_config
@@ -16,6 +17,7 @@ from pydantic import Field
 from trainers import input_order
 from trainers.configurable import configurable
 from trainers.schedules import Steps
+from trainers.training_step import TwoSampleStep, global_mean
 
 Crop = Literal["inception", "shift", "none"]
 
@@ -27,10 +29,12 @@ class ResnetConfig(image_config.ImageClassificationTask):
     Attributes:
       crop: "inception": random area and aspect ratio, as Goyal et al.; "shift": moved by up to an eighth of the side
         behind a border of zeros, as usual for small images; "none".
+      recalibration_batches: Training batches that give the batch-norm statistics at w; 0: none are taken.
     """
 
     selection_data: image_config.DataConfig = dataclasses.field(default_factory=image_config.DataConfig)
     crop: str = "inception"
+    recalibration_batches: int = 0
 
 
 class _SeededParser(classification_input.Parser):
@@ -79,8 +83,9 @@ class _SeededParser(classification_input.Parser):
 
 
 @task_factory.register_task_cls(ResnetConfig)
-class ResnetTask(image_classification.ImageClassificationTask):
-    """tf-models-official's ImageClassificationTask, reading its records in the order of trainers/input_order.py.
+class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
+    """tf-models-official's ImageClassificationTask, reading its records in the order of trainers/input_order.py; its
+    loss is the mean over all images of the batch, however they fall on the replicas.
 
     Attributes:
       metric: The metric of Figure 1 (b), top-1 accuracy.
@@ -89,6 +94,27 @@ class ResnetTask(image_classification.ImageClassificationTask):
 
     metric = "accuracy"
     start_step = 0
+
+    def build_losses(self, labels, model_outputs, aux_losses=None) -> tf.Tensor:
+        """The cross-entropy and the L2 term; its mean over the replicas is that over all images of the batch.
+
+        Args:
+          labels: One-hot, (batch, classes).
+          model_outputs: Logits, (batch, classes).
+        """
+        losses = tf_keras.losses.categorical_crossentropy(
+            labels, model_outputs, from_logits=True, label_smoothing=self.task_config.losses.label_smoothing
+        )
+        loss = global_mean(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
+        return loss + tf.cast(tf.add_n(aux_losses), loss.dtype) if aux_losses else loss
+
+    def forward(self, inputs, model, metrics) -> tf.Tensor:
+        """The loss of a batch, as TwoSampleStep takes it."""
+        images, labels = inputs
+        labels = tf.one_hot(labels, self.task_config.model.num_classes)
+        outputs = tf.cast(model(images, training=True), tf.float32)
+        self.process_metrics(metrics, labels, outputs)
+        return self.build_losses(labels, outputs, model.losses)
 
     def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
         """Batches of (images, labels): float32 (batch, height, width, 3), normalized; int32 (batch,)."""
@@ -132,6 +158,7 @@ def resnet_classification(
     small_images: bool = False,
     batch_norm_epsilon: Annotated[float, Field(gt=0)] = 1e-5,
     synchronized_batch_norm: bool = False,
+    recalibration_batches: Annotated[int, Field(ge=0)] = 0,
 ) -> ResnetConfig:
     """Image classification with a ResNet (section 5.3).
 
@@ -148,6 +175,7 @@ def resnet_classification(
       width: Factor on every number of channels.
       small_images: A stem that keeps the resolution of 28×28 images, and no center crop.
       synchronized_batch_norm: Batch statistics over all replicas.
+      recalibration_batches: See ResnetConfig; the evaluation with them is the split validation_bn.
     """
 
     def data(split: str, training: bool) -> image_config.DataConfig:
@@ -184,4 +212,5 @@ def resnet_classification(
         selection_data=data("selection", False),
         validation_data=data("validation", False),
         crop=crop,
+        recalibration_batches=recalibration_batches,
     )

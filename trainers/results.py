@@ -35,7 +35,7 @@ OPTIMIZERS = {"nigt": "NIGT", "adam": "Adam", "sgd": "SGD"}
 PAPER_FINAL = {("bert", "nigt"): 70.91, ("bert", "adam"): 70.76, ("resnet", "nigt"): 76.37, ("resnet", "sgd"): 76.2}
 
 _METRIC_COLUMNS = ("step", "examples", "wall_s", "split", "name", "value")
-_EVALUATIONS = ("selection", "validation", "validation_x")
+_EVALUATIONS = ("selection", "validation", "validation_x", "validation_bn")
 _LOGS = {"run.json": True, "metrics.csv": True, "config.gin": True, "train.log": False}  # True: a run must have it
 _FINISHED = ("ok", "diverged", "failed")
 _INT = (int,)

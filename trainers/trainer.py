@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras
 from official.core import base_trainer, train_utils
 
+from trainers.batch_norm import Recalibration
 from trainers.dropout import seed_dropout_by_step
 from trainers.run_directory import MetricsLog
 
@@ -33,6 +34,8 @@ class IterateTrainer(base_trainer.Trainer):
         }
         super().__init__(config, task, model, optimizer, validation_dataset=self._datasets["validation"])
         seed_dropout_by_step(model, seed, self.global_step)
+        batches = getattr(config.task, "recalibration_batches", 0)
+        self._recalibration = Recalibration(task, model, batches) if batches else None
         self._log = log
         self._best_weights = tf.train.Checkpoint(model=model)
         self._best = train_utils.BestCheckpointExporter(str(directory / "best_ckpt"), task.metric, "higher")
@@ -44,17 +47,27 @@ class IterateTrainer(base_trainer.Trainer):
         return contextlib.nullcontext()
 
     def evaluate(self, num_steps: tf.Tensor) -> dict[str, dict[str, float]]:
-        """Metrics by split. Leaves every variable of the model and the optimizer as it was."""
+        """Metrics by split (validation_bn: at w with batch-norm statistics of w). Leaves every variable of the model and the optimizer as it was."""
         results = {}
         with self.at_iterates():
             results["selection"] = self._evaluate_on("selection", num_steps)
             results["validation"] = self._evaluate_on("validation", num_steps)
             self._best.maybe_export_checkpoint(self._best_weights, results["selection"], int(self.global_step.numpy()))
+            if self._recalibration:
+                with self._recalibration.recalibrated():
+                    results["validation_bn"] = self._evaluate_on("validation", num_steps)
         if hasattr(self.optimizer, "iterates"):
             results["validation_x"] = self._evaluate_on("validation", num_steps)
         for split, values in results.items():
             self._log.write(int(self.global_step.numpy()), split, values)
         return results
+
+    def train_loop_end(self) -> dict[str, tf.Tensor]:
+        """The loop's metrics, and how many steps NIGT has skipped so far because a gradient was NaN or infinite."""
+        logs = super().train_loop_end()
+        if hasattr(self.optimizer, "skipped_steps"):
+            logs["skipped_steps"] = tf.convert_to_tensor(self.optimizer.skipped_steps)
+        return logs
 
     def export_best(self, directory: pathlib.Path) -> None:
         """Writes the best checkpoint's w as a SavedModel; the model holds it afterwards."""
