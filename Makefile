@@ -18,7 +18,7 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard test test-full lint lock clean
+.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench test test-full lint lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -60,6 +60,9 @@ figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/de
 
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
+
+bench: $(VENV)/.ready ## Time the optimizers' updates on BERT-Base's and ResNet-50's variables (results/bench)
+	@TF_ENABLE_ONEDNN_OPTS=1 $(PY) -m scripts.bench
 
 test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)

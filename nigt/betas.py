@@ -67,7 +67,7 @@ def check(beta: float) -> None:
         )
 
 
-def serialize(beta: Beta) -> Any:
+def serialize(beta: Any) -> Any:
     """A number as it is; of a callable its registered name, and its configuration if it has one.
 
     The same in every format that Keras saves in; its own functions for this differ between them.

@@ -3,6 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -16,6 +17,8 @@ CHANGED = 1e-4
 
 class Iterates(tf_keras.optimizers.Optimizer):
     """What an optimizer with the slots `_momentums`, `_offsets` and `_weight_norms` can say of w."""
+
+    _inside_evaluating: bool
 
     def iterates(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """The iterate w of each variable, in order and shape. Changes nothing.
@@ -82,7 +85,8 @@ class Iterates(tf_keras.optimizers.Optimizer):
             if weight_norm is not None:
                 weight_norm.assign(norms.norm(tf.convert_to_tensor(variable)))
 
-    def _index_of(self, variable: tf.Variable) -> int | None:
+    def _index_of(self, variable: tf.Variable) -> Any:
+        """The variable's place in the slots, an int; None if the optimizer does not know it."""
         return self._index_dict.get(self._var_key(variable)) if getattr(self, "_built", False) else None
 
     def _refuse_pending_restore(self) -> None:

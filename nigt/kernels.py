@@ -74,7 +74,18 @@ def _stepper(dtype: tf.DType, kind: str, scales_by_weight_norm: bool) -> Any:
         input_signature=[*[handle] * 3, tf.TensorSpec(None, dtype), *[scalar] * 5, tf.TensorSpec((), tf.bool)],
         experimental_attributes={"_noinline": True},
     )
-    def run(x, momentum, offset, gradient, learning_rate, beta, next_transport, weight_norm, ratio, keep):
+    def run(
+        x: tf.Tensor,
+        momentum: tf.Tensor,
+        offset: tf.Tensor,
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+        beta: tf.Tensor,
+        next_transport: tf.Tensor,
+        weight_norm: tf.Tensor,
+        ratio: tf.Tensor,
+        keep: tf.Tensor,
+    ) -> tf.Tensor:
         def take() -> tf.Tensor:
             # The scalars in float64: the coefficient of m' is a small difference of large ones.
             exact_beta = tf.cast(beta, tf.float64)

@@ -49,7 +49,7 @@ def _kernel_norm(dtype: tf.DType) -> Any:
     lowest, highest = _SAFE[dtype]
 
     @tf.function(input_signature=[tf.TensorSpec(None, dtype)], experimental_attributes={"_noinline": True})
-    def run(values):
+    def run(values: tf.Tensor) -> tf.Tensor:
         square = 2 * tf.nn.l2_loss(values)
         safe = tf.logical_and(square > lowest, square < highest)
         return tf.cond(safe, lambda: tf.sqrt(square), lambda: norm(values))

@@ -41,8 +41,8 @@ class NIGT(Stepping):
       The released `use_adaptive` (not in the paper): adaptive="released".
 
     Args:
-      learning_rate: The paper's η0; a float, a LearningRateSchedule, or a tf.Variable that is followed. None: 1e-3; with
-        adaptive="algorithm2" it is a factor on the paper's η_t, and None is 1, as printed.
+      learning_rate: The paper's η0; a float, a LearningRateSchedule, or a tf.Variable, which is followed. None: 1e-3;
+        with adaptive="algorithm2" it is a factor on the paper's η_t, and None is 1, as printed.
       beta: The paper's β in [0, 1), or a callable that takes the step (int64 tensor, from 0) and returns β; see
         nigt.betas. The adaptive rules set β themselves and do not read it.
       normalization: "layer": by each variable's own ‖m‖, as in section 5; "global": by that of all of them together

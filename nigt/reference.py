@@ -1,4 +1,4 @@
-"""NIGT in plain NumPy, written as the paper prints it, with w and the w before it both kept: what nigt.NIGT is tested on.
+"""NIGT in plain NumPy, as the paper prints it, with w and the w before it both kept: what nigt.NIGT is tested on.
 
 Nothing here is fast, and nothing is shared with the TensorFlow code but the paper.
 """
@@ -132,7 +132,8 @@ class Algorithm2:
         """One step; gradients and second are independent samples at x. factor: On η_t; 1 as printed."""
         t = self.t
         self.method.step(gradients, factor * self.rate(t), self.beta(t), self.beta(t + 1))
-        distance = sum(float(np.sum((np.asarray(a) - np.asarray(b)) ** 2)) for a, b in zip(gradients, second))
+        pairs = zip(gradients, second, strict=True)
+        distance = sum(float(np.sum((np.asarray(a) - np.asarray(b)) ** 2)) for a, b in pairs)
         self.sums.append(self.sums[t] + distance + self._bound**2 * ((t + 1) ** 0.25 - t**0.25))
         self.t += 1
 

@@ -142,7 +142,7 @@ class Stepping(Iterates):
         """‖m‖ of the step to be taken, where it is needed before the first variable changes; else None."""
         compiled = compiled_by_xla()
         norm = norms.norm if compiled else norms.kernel_norm
-        result = []
+        result: list[tf.Tensor | None] = []
         for (gradient, variable), own in zip(pairs, scalars, strict=True):
             needed = self._is_normalized(variable) and (compiled or self.normalization == "global")
             if not needed:
@@ -176,7 +176,9 @@ class Stepping(Iterates):
         dtype = max((n.dtype for _, n in own), key=lambda dtype: dtype.size)
         weight_norm = None
         if self.scale_by_weight_norm:
-            weight_norm = self._floored(norms.of_all([tf.cast(self._weight_norm(v, norms.norm), dtype) for v, _ in own]))
+            weight_norm = self._floored(
+                norms.of_all([tf.cast(self._weight_norm(v, norms.norm), dtype) for v, _ in own])
+            )
         return update.norm_ratio(weight_norm, norms.of_all([tf.cast(n, dtype) for _, n in own]))
 
     def _next_gradient_sums(self) -> list[tuple[tf.Variable, tf.Tensor]]:

@@ -71,7 +71,7 @@ def test_algorithm_2_counts_a_second_gradient_that_is_not_finite():
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [2e-37, 1e-30, 1e-22, 1e10, 1e25, 1e37])
 def test_norms_do_not_under_or_overflow_float32(form, size):
-    """At a gradient scale of 1e-22 or 1e20 a plain float32 norm is 0 or infinite. (At 2e-37 m is just above denormal.)"""
+    """At a gradient scale of 1e-22 or 1e20 a plain float32 norm is 0 or infinite (2e-37: m just above denormal)."""
     variable = tf.Variable(np.full(4, 1.0, np.float32), name="kernel")
     optimizer = NIGT(0.1, implicit_gradient_transport=False)
     _stepper(optimizer, [variable], form)(tf.constant(np.full(4, size, np.float32)))

@@ -46,9 +46,7 @@ class Pair:
 
     def check(self, tolerance):
         iterates = self.optimizer.iterates(self.variables)
-        for variable, iterate, w, x in zip(
-            self.variables, iterates, self.reference.w, self.reference.x, strict=True
-        ):
+        for variable, iterate, w, x in zip(self.variables, iterates, self.reference.w, self.reference.x, strict=True):
             limit = tolerance * _size(w, x)
             assert np.max(np.abs(variable.numpy() - x), initial=0) <= limit
             assert np.max(np.abs(iterate.numpy() - w), initial=0) <= limit

@@ -12,17 +12,6 @@ from trainers import gin_files
 TOLERANCE = 1e-6
 
 
-@pytest.fixture(scope="module", autouse=True)
-def two_devices():
-    devices = tf.config.list_physical_devices("CPU")
-    try:
-        tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-    except RuntimeError:  # TensorFlow has started: this process must have two already
-        pass
-    if len(tf.config.list_logical_devices("CPU")) < 2:
-        pytest.skip("needs a process of its own: pytest tests/test_replicas.py")
-
-
 def _strategy(replicas):
     if replicas == 1:
         return tf.distribute.get_strategy()

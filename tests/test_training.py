@@ -207,6 +207,29 @@ def _text(path):
     return path.read_text() if path.exists() else ""
 
 
+def test_algorithm_2_trains_and_the_batch_norm_of_w_is_logged(laptop_data, tmp_path):
+    settings = ["train_steps=6", "validation_interval=6", "experiment.steps_per_loop=3"]
+    settings += ["nigt.adaptive='algorithm2'", "nigt.gradient_bound=10.0"]
+    settings += ["resnet_classification.recalibration_batches=2"]
+    done = _run("resnet_nigt", tmp_path / "run", laptop_data, *settings)
+    assert done.returncode == 0, done.stderr
+    rows = _metrics(tmp_path / "run")
+    values = {(row["split"], row["name"]): float(row["value"]) for row in rows}
+    assert values["validation_bn", "accuracy"] != values["validation", "accuracy"]
+    assert values["train", "skipped_steps"] == 0
+    state = _last(tmp_path / "run")
+    sums = [value for value in state.values() if value.dtype == np.float64]
+    assert len(sums) == 2 and np.all(np.isfinite(sums)) and max(sums) > min(sums) > 300  # G_t and G_{t-1} ≥ 3g²
+
+
+def test_algorithm_2_needs_a_bound_and_an_even_batch(laptop_data, tmp_path):
+    done = _run("resnet_nigt", tmp_path / "run", laptop_data, "nigt.adaptive='algorithm2'")
+    assert done.returncode == 2 and "gradient_bound" in done.stderr and not (tmp_path / "run").exists()
+    settings = ["nigt.adaptive='algorithm2'", "nigt.gradient_bound=1.0", "batch_size=5"]
+    done = _run("resnet_nigt", tmp_path / "run", laptop_data, *settings)
+    assert done.returncode == 2 and "batch_size" in done.stderr and not (tmp_path / "run").exists()
+
+
 def test_divergence_ends_with_status_3(laptop_data, tmp_path):
     done = _run("resnet_sgd", tmp_path / "run", laptop_data, "train_steps=60", "validation_interval=60",
                 "experiment.steps_per_loop=5", "eta0=100.0", "beta=0.99",

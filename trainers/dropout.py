@@ -8,7 +8,6 @@ import tf_keras
 from tf_keras.src import backend
 from tf_keras.src.engine import base_layer
 
-
 _sample = 0
 
 

@@ -62,6 +62,9 @@ def experiment(
       strategy: tf-models-official's name of the distribution strategy.
       activations: bfloat16 on TPUs: the mixed_bfloat16 policy, variables in float32.
     """
+    batch_size = task.train_data.global_batch_size
+    if optimizer.optimizer.type == "nigt" and optimizer.optimizer.nigt.adaptive == "algorithm2" and batch_size % 2:
+        raise ValueError(f'batch_size ({batch_size}) must be even: adaptive = "algorithm2" splits each batch in two')
     for data in (task.train_data, task.selection_data, task.validation_data):
         data.seed = seed
     runtime = cfg.RuntimeConfig(

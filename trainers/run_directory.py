@@ -45,7 +45,7 @@ class RunDirectory:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; choose another --model_dir or MODEL_DIR") from error
         self.record = {"run_id": f"{self.path.name}-{uuid.uuid4().hex[:8]}"} | fields
-        self.record |= {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "-uno"))}
+        self.record |= git_state()
         self.record |= {"versions": _versions(), "started": _now(), "finished": None, "status": "new", "steps": 0}
         self.record["preemptions"] = 0
         previous = self._read_record()
@@ -135,6 +135,11 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def git_state() -> dict:
+    """The clone's commit, and whether tracked files differ from it."""
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "-uno"))}
 
 
 def describe_device(threads: int | None) -> str:

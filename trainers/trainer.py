@@ -47,7 +47,10 @@ class IterateTrainer(base_trainer.Trainer):
         return contextlib.nullcontext()
 
     def evaluate(self, num_steps: tf.Tensor) -> dict[str, dict[str, float]]:
-        """Metrics by split (validation_bn: at w with batch-norm statistics of w). Leaves every variable of the model and the optimizer as it was."""
+        """Metrics by split; validation_bn is validation with batch-norm statistics of w.
+
+        Leaves every variable of the model and the optimizer as it was.
+        """
         results = {}
         with self.at_iterates():
             results["selection"] = self._evaluate_on("selection", num_steps)
