@@ -27,14 +27,14 @@ def test_the_statistics_are_those_of_the_batches_and_are_given_back(laptop_data)
     task.start_step = 7  # a run that was resumed takes the same batches
     before = _statistics(model)
     recalibration = Recalibration(task, model, 1)
-    images, _ = next(iter(recalibration._dataset))
+    images, _ = next(recalibration.inputs())
     as_in_training = model(images, training=True).numpy()  # with the batch's own statistics
     for variable, value in zip([v for v in model.non_trainable_variables if "moving" in v.name], before, strict=True):
         variable.assign(value)
     with recalibration.recalibrated():
         recalibrated = model(images, training=False).numpy()
     # Moving variances are Bessel-corrected, batch variances are not: a small difference is left.
-    assert np.linalg.norm(recalibrated - as_in_training) < 0.01 * np.linalg.norm(as_in_training)
+    assert np.linalg.norm(recalibrated - as_in_training) < 0.03 * np.linalg.norm(as_in_training)
     assert np.linalg.norm(model(images, training=False).numpy() - as_in_training) > 0.1 * np.linalg.norm(as_in_training)
     for old, new in zip(before, _statistics(model), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -45,7 +45,7 @@ def test_several_batches_give_their_mean(laptop_data):
     task, model = _task(laptop_data)
     first = Recalibration(task, model, 1)
     both = Recalibration(task, model, 2)
-    iterator = iter(both._dataset)
+    iterator = both.inputs()
     singles = []
     for _ in range(2):
         first._forward(iterator)

@@ -23,15 +23,17 @@ class Recalibration:
           model: The network; its variables hold w whenever `recalibrated` is entered.
           batches: How many training batches, augmented as in training, give the statistics.
         """
-        task = copy.copy(task)
-        task.start_step = 0
+        self._task = copy.copy(task)
+        self._task.start_step = 0
         self._strategy, self._model, self._batches = tf.distribute.get_strategy(), model, batches
-        self._dataset = orbit.utils.make_distributed_dataset(
-            self._strategy, task.build_inputs, task.task_config.train_data
-        )
         kind = (tf_keras.layers.BatchNormalization, tf_keras.layers.experimental.SyncBatchNormalization)
         self._layers = [module for module in model.submodules if isinstance(module, kind)]
         self._forward = tf.function(self._forward_once)
+
+    def inputs(self) -> Iterator:
+        """The training batches from the first on; a new data set, since one that is read again is shuffled again."""
+        data = self._task.task_config.train_data
+        return iter(orbit.utils.make_distributed_dataset(self._strategy, self._task.build_inputs, data))
 
     @contextlib.contextmanager
     def recalibrated(self) -> Iterator[None]:
@@ -40,7 +42,7 @@ class Recalibration:
         before = [tf.identity(v) for v in variables]
         try:
             sums = [tf.zeros_like(value) for value in before]
-            iterator = iter(self._dataset)
+            iterator = self.inputs()
             for _ in range(self._batches):
                 self._forward(iterator)
                 sums = [total + tf.convert_to_tensor(v) for total, v in zip(sums, variables, strict=True)]
