@@ -90,7 +90,7 @@ class Stepping(Iterates):
         # XLA has no branch that costs nothing, so what is kept is kept by value.
         next_x = tf.where(keep, x, next_x)
         variable.assign(next_x)
-        momentum.assign(tf.where(keep, momentum, tf.cast(next_momentum, momentum.dtype)))
+        momentum.assign(tf.cast(tf.where(keep, old_momentum, next_momentum), momentum.dtype))
         offset.assign(tf.where(keep, offset, next_offset))
         for name, slot in slots.items():
             # ‖x‖ is that of the x just written, of the next one or of the one kept.
