@@ -44,21 +44,29 @@ class TwoSlot:
       m: The momentum.
     """
 
-    def __init__(self, starts: Sequence[np.ndarray], excluded: Sequence[bool], settings: Settings):
+    def __init__(
+        self,
+        starts: Sequence[np.ndarray],
+        excluded: Sequence[bool],
+        settings: Settings,
+        undecayed: Sequence[bool] | None = None,
+    ):
         """
         Args:
           starts: w_1 of each variable.
           excluded: Whether it is left out of normalization (section 5.1: biases, batch norm, layer norm).
+          undecayed: Whether it is left out of weight decay; None: none is.
         """
         self.w: Arrays = [np.array(start, np.float64) for start in starts]
         self.x: Arrays = [w.copy() for w in self.w]
         self.m: Arrays = [np.zeros_like(w) for w in self.w]
         self._excluded, self._settings = list(excluded), settings
+        self._decays = [0.0 if out else settings.weight_decay for out in undecayed or [False] * len(self.w)]
 
     def decayed(self, gradients: Sequence[np.ndarray]) -> Arrays:
         """g + λ·x of each variable."""
-        decay = self._settings.weight_decay
-        return [np.asarray(g, np.float64) + decay * x for g, x in zip(gradients, self.x, strict=True)]
+        triples = zip(gradients, self._decays, self.x, strict=True)
+        return [np.asarray(g, np.float64) + decay * x for g, decay, x in triples]
 
     def step(
         self,

@@ -22,7 +22,8 @@ class Stepping(Iterates):
     """
 
     def _internal_apply_gradients(self, grads_and_vars: Any) -> Any:
-        pairs = [(self._decayed(tf.convert_to_tensor(gradient), v), v) for gradient, v in grads_and_vars]
+        raw = [(tf.convert_to_tensor(gradient), v) for gradient, v in grads_and_vars]
+        pairs = [(self._decayed(*pair), pair[1]) for pair in raw]
         scalars = self._coefficients(pairs)
         momentum_norms = self._momentum_norms(pairs, scalars)
         finite = self._all_finite(pairs, momentum_norms)
@@ -36,9 +37,13 @@ class Stepping(Iterates):
             for own, momentum_norm in zip(scalars, momentum_norms, strict=True):
                 if momentum_norm is not None:
                     own["momentum_norm"] = momentum_norm
+        for own, (gradient, _) in zip(scalars, raw, strict=True):
+            own["keep"] = keep
+            if self.skip_zero_gradient:
+                own["keep"] = tf.logical_or(keep, tf.reduce_all(tf.equal(gradient, 0)))
         sums = self._next_gradient_sums()
         iterations = super()._internal_apply_gradients(
-            [((gradient, own | {"keep": keep}), v) for (gradient, v), own in zip(pairs, scalars, strict=True)]
+            [((gradient, own), v) for (gradient, v), own in zip(pairs, scalars, strict=True)]
         )
         for variable, value in sums:
             variable.assign(tf.where(keep, variable, value))
@@ -52,8 +57,6 @@ class Stepping(Iterates):
         index = self._index_of(variable)
         momentum, offset = self._momentums[index], self._offsets[index]
         keep = scalars["keep"]
-        if self.skip_zero_gradient:
-            keep = tf.logical_or(keep, tf.reduce_all(tf.equal(gradient, 0)))
         coefficients = update.Coefficients(*(scalars[field] for field in ("learning_rate", "beta", "next_transport")))
         compiled = compiled_by_xla()
         norm = norms.norm if compiled else norms.kernel_norm

@@ -92,9 +92,10 @@ def test_weight_norms_do_not_under_or_overflow_float32(form, size):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("skip", [True, False])
-def test_a_zero_gradient_moves_on_along_m_unless_it_is_skipped(form, skip):
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_a_zero_gradient_moves_on_along_m_unless_it_is_skipped(form, skip, decay):
     variables = [tf.Variable(tf.ones(3), name="kernel"), tf.Variable(tf.ones(3), name="other")]
-    optimizer = NIGT(0.01, skip_zero_gradient=skip)
+    optimizer = NIGT(0.01, skip_zero_gradient=skip, weight_decay=decay)
     step = _stepper(optimizer, variables, form)
     step(tf.constant([1.0, 2, 3]), tf.constant([1.0, 2, 3]))
     before = [v.numpy() for v in (variables[0], optimizer._momentums[0], optimizer._offsets[0])]

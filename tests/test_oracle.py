@@ -20,16 +20,19 @@ def _size(*arrays):
 class Pair:
     """The optimizer and its reference over the same variables."""
 
-    def __init__(self, starts, dtype, form, settings_, excluded, **arguments):
+    def __init__(self, starts, dtype, form, settings_, excluded, decays_all=True, **arguments):
         """form: how the optimizer is called, "eager", "graph" or "xla". excluded: by name, biases."""
         self.variables = [
             tf.Variable(start.astype(dtype), name=f"{'bias' if out else 'kernel'}{i}")
             for i, (start, out) in enumerate(zip(starts, excluded, strict=True))
         ]
         self.dtype = dtype
-        self.optimizer = NIGT(tf.Variable(0.0, dtype="float64"), exclude_from_weight_decay=(), **arguments)
+        self.optimizer = NIGT(
+            tf.Variable(0.0, dtype="float64"), exclude_from_weight_decay=() if decays_all else ("bias",), **arguments
+        )
         starts = [v.numpy() for v in self.variables]
-        self.reference = reference.TwoSlot(starts, excluded, reference.Settings(**settings_))
+        undecayed = [False] * len(excluded) if decays_all else excluded
+        self.reference = reference.TwoSlot(starts, excluded, reference.Settings(**settings_), undecayed)
 
         def apply(gradients, second):
             self.optimizer.apply_gradients(
@@ -88,7 +91,7 @@ def _beta(kind, random, dtype):
     return (lambda step: tf.gather(tf.constant(table), step)), table.astype(np.float64)
 
 
-def _family(problem, form, beta_kind, normalization, transport, weight_norm, decay, floor):
+def _family(problem, form, beta_kind, normalization, transport, weight_norm, decay, decays_all, floor):
     starts, gradients, rates, dtype, excluded, random = problem
     beta, values = _beta(beta_kind, random, dtype)
     common = {
@@ -103,6 +106,7 @@ def _family(problem, form, beta_kind, normalization, transport, weight_norm, dec
         form,
         common | {"transport": transport, "multiplier": 3.0},
         excluded,
+        decays_all,
         beta=beta,
         implicit_gradient_transport=transport,
         excluded_learning_rate_multiplier=3.0,
@@ -121,6 +125,7 @@ FAMILY = {
     "transport": st.booleans(),
     "weight_norm": st.booleans(),
     "decay": st.sampled_from([0.0, 1e-2]),
+    "decays_all": st.booleans(),
     "floor": st.sampled_from([0.0, 0.1]),
 }
 pytestmark = pytest.mark.filterwarnings("ignore:NIGT")  # zero weights and large rates are meant here
