@@ -59,22 +59,22 @@ class Algorithm2:
 def released_rule(
     t: tf.Tensor, norm_sum: tf.Tensor, largest_norm: tf.Tensor, learning_rate: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """(η_t, β_t) of the released `use_adaptive`, per variable: one gradient a step, norms that are not squared.
+    """(η_t/η, β_t) of the released `use_adaptive`, per variable: one gradient a step, norms that are not squared.
 
     G = Σ‖g‖ + t^¼·max‖g‖;  η_t = η/(t³·G²)^{1/7};  β_t = 1 − min(1, 1/(t·η_t²·G)).
     Until a first gradient that is not 0, η_t is 0 (as released: infinite, and the variable NaN).
 
-    Args:
+    Args, all float64, whose range the powers need:
       t: Counted from 1.
       norm_sum, largest_norm: Of the gradients so far, this step's included.
-      learning_rate: The released learning rate.
+      learning_rate: The released learning rate, η.
     """
     total = norm_sum + t**0.25 * largest_norm
     started = total > 0
     divisor = tf.where(started, total, tf.ones_like(total))
-    rate = learning_rate / (t**3 * divisor**2) ** (1 / 7)
-    alpha = tf.minimum(tf.ones_like(total), 1 / (t * rate**2 * divisor))
-    return tf.where(started, rate, tf.zeros_like(rate)), 1 - tf.where(started, alpha, tf.ones_like(alpha))
+    factor = 1 / (t**3 * divisor**2) ** (1 / 7)
+    alpha = tf.minimum(tf.ones_like(total), 1 / (t * (learning_rate * factor) ** 2 * divisor))
+    return tf.where(started, factor, tf.zeros_like(factor)), 1 - tf.where(started, alpha, tf.ones_like(alpha))
 
 
 def squared_distance(first: Sequence[tf.Tensor | None], second: Sequence[tf.Tensor | None]) -> tf.Tensor:

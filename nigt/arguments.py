@@ -20,6 +20,7 @@ def check(
     *,
     choices: dict[str, Any],
     not_negative: dict[str, float],
+    patterns: dict[str, Any],
     gradient_bound: float | None,
     adaptive_constant: float,
     keywords: dict[str, Any],
@@ -29,6 +30,7 @@ def check(
     Args:
       choices: Of the arguments in CHOICES.
       not_negative: Arguments that must be ≥ 0.
+      patterns: Arguments that are several regular expressions.
       keywords: Those for the base class.
 
     Raises:
@@ -40,6 +42,9 @@ def check(
     for name, value in not_negative.items():
         if not value >= 0:
             raise ValueError(f"{name} must not be negative, got {value}")
+    for name, value in patterns.items():
+        if isinstance(value, str):
+            raise ValueError(f"{name} must be a sequence of regular expressions, got the string {value!r}: [{value!r}]")
     if choices["adaptive"] == "algorithm2":
         if gradient_bound is None or not gradient_bound > 0:
             raise ValueError(

@@ -12,30 +12,30 @@ class EvaluateAtIterate(tf_keras.callbacks.Callback):
     model.fit(x, y, validation_data=(x_test, y_test), callbacks=[EvaluateAtIterate()])
     ```
 
-    The optimizer is the model's, also under a LossScaleOptimizer; one without iterates (Adam, SGD) is left alone.
+    The optimizer is the model's, also under a LossScaleOptimizer; one without iterates (Adam, SGD) is left alone. An
+    evaluation that was cut off (by Ctrl-C, say) leaves the model at w; the next `fit` or `evaluate` with a callback of
+    this class gives x back first.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._entered: Any = None
-
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Gives x back, if an evaluation before was cut off by an exception."""
+        """Gives x back, if an evaluation before was cut off."""
         self._leave()
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """The model holds w from here …"""
         self._leave()
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        if hasattr(optimizer, "evaluating"):
-            self._entered = optimizer.evaluating(self.model.trainable_variables)
-            self._entered.__enter__()
+        optimizer = self._optimizer()
+        if hasattr(optimizer, "hold_iterates"):
+            optimizer.hold_iterates(self.model.trainable_variables)
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
         """… to here."""
         self._leave()
 
     def _leave(self) -> None:
-        if self._entered is not None:
-            entered, self._entered = self._entered, None
-            entered.__exit__(None, None, None)
+        optimizer = self._optimizer()
+        if hasattr(optimizer, "give_back"):
+            optimizer.give_back()
+
+    def _optimizer(self) -> Any:
+        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)

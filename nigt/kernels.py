@@ -62,7 +62,7 @@ def step(
         keep,
     )
     if weight_norm_slot is not None:
-        weight_norm_slot.assign(norms.kernel_norm(tf.convert_to_tensor(x)))
+        weight_norm_slot.assign(tf.where(keep, weight_norm_slot, norms.kernel_norm(tf.convert_to_tensor(x))))
 
 
 @functools.cache

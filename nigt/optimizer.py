@@ -100,14 +100,17 @@ class NIGT(Stepping):
                 "weight_decay": weight_decay,
                 "weight_norm_floor": weight_norm_floor,
             },
+            patterns={
+                "exclude_from_normalization": exclude_from_normalization,
+                "exclude_from_weight_decay": exclude_from_weight_decay,
+            },
             gradient_bound=gradient_bound,
             adaptive_constant=adaptive_constant,
             keywords=kwargs,
         )
         if learning_rate is None:
             learning_rate = 1.0 if adaptive == "algorithm2" else 1e-3
-        # The base class would decay the weights a second time, decoupled: it is told of none.
-        super().__init__(name=name, weight_decay=None, **kwargs)
+        super().__init__(name=name, weight_decay=weight_decay, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.beta = beta
         self.normalization = normalization
@@ -120,7 +123,6 @@ class NIGT(Stepping):
         self.skip_zero_gradient = skip_zero_gradient
         self.momentum_dtype = momentum_dtype
         self.weight_norm_floor = weight_norm_floor
-        self._coupled_weight_decay = weight_decay
         self._normalization_exclusions = tuple(exclude_from_normalization)
         self._weight_decay_exclusions = tuple(exclude_from_weight_decay)
         self._rule = Algorithm2(gradient_bound, adaptive_constant) if gradient_bound else None
@@ -144,6 +146,7 @@ class NIGT(Stepping):
         for variable in var_list:
             arguments.check_variable(variable)
         super().build(var_list)
+        self._exclusions = tuple(self._is_excluded(v) for v in var_list)
         self._momentums = [self._add_momentum(v) for v in var_list]
         self._offsets = [self.add_variable_from_reference(v, "offset", shape=()) for v in var_list]
         # By the variable's place in var_list, as a string: a checkpoint tracks no other keys.
@@ -218,7 +221,6 @@ class NIGT(Stepping):
             implicit_gradient_transport=self.implicit_gradient_transport,
             exclude_from_normalization=list(self._normalization_exclusions),
             excluded_learning_rate_multiplier=self.excluded_learning_rate_multiplier,
-            weight_decay=self._coupled_weight_decay,
             exclude_from_weight_decay=list(self._weight_decay_exclusions),
             adaptive=self.adaptive,
             gradient_bound=self.gradient_bound,
@@ -232,8 +234,31 @@ class NIGT(Stepping):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "NIGT":
         """The reverse of get_config."""
-        config = config | {"beta": betas.deserialize(config["beta"], custom_objects)}
+        if "beta" in config:
+            config = config | {"beta": betas.deserialize(config["beta"], custom_objects)}
         return super().from_config(config, custom_objects=custom_objects)
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """Not as in Keras: what is left out of the decay is an argument of the constructor.
+
+        Raises:
+          NotImplementedError: Always.
+        """
+        raise NotImplementedError("NIGT takes exclude_from_weight_decay, regular expressions, in its constructor")
+
+    def save_own_variables(self, store: Any) -> None:
+        """As in Keras; bfloat16, which HDF5 does not know, as float32."""
+        for place, variable in enumerate(self.variables):
+            value = variable.numpy()
+            store[str(place)] = value.astype("float32") if variable.dtype == tf.bfloat16 else value
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """As in Keras; bfloat16 may come as the two raw bytes that HDF5 makes of it."""
+        values = [value[()] if hasattr(value, "file") else value for value in weights]  # h5py's data sets are read
+        pairs = zip(values, self.variables, strict=True)
+        super().set_weights(
+            [w.view(v.dtype.as_numpy_dtype) if getattr(w, "dtype", None) == "V2" else w for w, v in pairs]
+        )
 
     def __repr__(self) -> str:
         # Keras 3 refuses an optimizer that is not its own by printing it: the mend belongs there.
@@ -241,6 +266,9 @@ class NIGT(Stepping):
             f"<{self.name}, an optimizer of tf_keras (Keras 2); for a model of Keras 3 there is none: build the model "
             "with tf_keras, or set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported>"
         )
+
+    def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:
+        """Nothing: the base class would decay the weights a second time, decoupled from the momentum."""
 
     def _build_learning_rate(self, learning_rate: Any) -> Any:
         # The base class would copy a variable, and what is assigned to it later would have no effect.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from nigt import kernels, norms, update
@@ -96,8 +97,8 @@ class Stepping(Iterates):
         momentum.assign(tf.cast(tf.where(keep, old_momentum, next_momentum), momentum.dtype))
         offset.assign(tf.where(keep, offset, next_offset))
         for name, slot in slots.items():
-            # ‖x‖ is that of the x just written, of the next one or of the one kept.
-            slot.assign(norm(next_x) if name == "weight_norm" else tf.where(keep, slot, scalars[name]))
+            value = norm(next_x) if name == "weight_norm" else scalars[name]
+            slot.assign(tf.where(keep, slot, value))
 
     def _coefficients(self, pairs: Pairs) -> list[dict[str, tf.Tensor]]:
         """The fields of update.Coefficients for each variable, and what the released rule adds."""
@@ -132,12 +133,13 @@ class Stepping(Iterates):
             "norm_sum": self._norm_sums[index] + size,
             "largest_norm": tf.maximum(tf.convert_to_tensor(self._largest_norms[index]), size),
         }
+        own = tf.cast(tf.convert_to_tensor(self.learning_rate), tf.float64)
         # η_t and β_t are those of the released learning rate, that of an excluded variable.
-        released = tf.cast(self.learning_rate, dtype) * self.excluded_learning_rate_multiplier
-        t = tf.cast(self.iterations + 1, dtype)
-        rate, beta = released_rule(t, sums["norm_sum"], sums["largest_norm"], released)
-        if not self._is_excluded(variable):
-            rate /= self.excluded_learning_rate_multiplier
+        released = own * self.excluded_learning_rate_multiplier
+        t, norm_sum, largest = (tf.cast(value, tf.float64) for value in (self.iterations + 1, *sums.values()))
+        factor, beta = (tf.cast(value, dtype) for value in released_rule(t, norm_sum, largest, released))
+        beta = tf.minimum(beta, 1 - np.finfo(dtype.as_numpy_dtype).eps)  # 1 once rounded would make x infinite
+        rate = tf.cast(released if self._is_excluded(variable) else own, dtype) * factor
         # As released, x is extrapolated by the β of the step just taken.
         return {"learning_rate": rate, "beta": beta, "next_transport": self._transport(beta)} | sums
 
@@ -206,9 +208,9 @@ class Stepping(Iterates):
         return tf.maximum(size, tf.constant(self.weight_norm_floor, size.dtype))
 
     def _decayed(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
-        if not self._coupled_weight_decay or _matches(self._weight_decay_exclusions, variable):
+        if not self.weight_decay or _matches(self._weight_decay_exclusions, variable):
             return gradient
-        return gradient + self._coupled_weight_decay * tf.convert_to_tensor(variable)
+        return gradient + self.weight_decay * tf.convert_to_tensor(variable)
 
     def _beta_at(self, step: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         # tf.cast would round a Python number to float32 on the way to float64.
@@ -219,7 +221,9 @@ class Stepping(Iterates):
         return beta / (1 - beta) if self.implicit_gradient_transport else tf.zeros_like(beta)
 
     def _is_excluded(self, variable: tf.Variable) -> bool:
-        return _matches(self._normalization_exclusions, variable)
+        # Once built, by place: a replica's copy of a variable has another name.
+        index = self._index_of(variable)
+        return _matches(self._normalization_exclusions, variable) if index is None else self._exclusions[index]
 
     def _is_normalized(self, variable: tf.Variable) -> bool:
         return self.normalization != "none" and not self._is_excluded(variable)

@@ -43,13 +43,21 @@ def averaged(momentum: tf.Tensor, gradient: tf.Tensor, beta: tf.Tensor) -> tf.Te
     return beta * momentum + (1 - beta) * gradient
 
 
+# η·β/(1−β) may be this large before a ratio that is finite gives a step that is not.
+_ROOM = 1e3
+
+
 def norm_ratio(weight_norm: tf.Tensor | None, momentum_norm: tf.Tensor) -> tf.Tensor:
-    """‖x‖/‖m‖ (section 5.1, as in LARS); None as weight_norm: 1/‖m‖ (Algorithm 1). 1 where a norm is 0, as released."""
+    """‖x‖/‖m‖ (section 5.1, as in LARS); None as weight_norm: 1/‖m‖ (Algorithm 1).
+
+    1 where a norm is 0, as released; and where m has decayed so far (no gradient for long) that the ratio overflows.
+    """
     if weight_norm is None:
         weight_norm = tf.ones_like(momentum_norm)
     usable = tf.logical_and(weight_norm > 0, momentum_norm > 0)
-    divisor = tf.where(usable, momentum_norm, tf.ones_like(momentum_norm))
-    return tf.where(usable, weight_norm / divisor, tf.ones_like(momentum_norm))
+    quotient = weight_norm / tf.where(usable, momentum_norm, tf.ones_like(momentum_norm))
+    usable = tf.logical_and(usable, tf.math.is_finite(quotient * _ROOM))
+    return tf.where(usable, quotient, tf.ones_like(momentum_norm))
 
 
 def step(

@@ -54,7 +54,7 @@ def test_configuration_round_trip(arguments):
 
 
 @pytest.mark.parametrize("file", ["model.keras", "model.h5"])
-@pytest.mark.parametrize("arguments", SETTINGS[:4], ids=range(4))
+@pytest.mark.parametrize("arguments", [*SETTINGS[:4], SETTINGS[5]], ids=range(5))
 def test_a_compiled_model_is_saved_and_loaded_and_goes_on_as_if_it_had_not_been(file, arguments, tmp_path):
     x, y = _data()
     model = _model(NIGT(**arguments))
@@ -90,6 +90,32 @@ def test_a_checkpoint_carries_the_slots_and_the_counters(tmp_path):
         strict=True,
     ):
         np.testing.assert_array_equal(w.numpy(), v.numpy())
+    # The same of a checkpoint that the resumed run writes.
+    path = checkpoint.write(str(tmp_path / "d"))
+    third = _model(NIGT(0.01))
+    tf.train.Checkpoint(model=third, optimizer=third.optimizer).read(path)
+    with pytest.raises(RuntimeError, match="call optimizer.build"):
+        third.optimizer.iterates(third.trainable_variables)
+
+
+def test_a_model_saved_inside_evaluating_holds_w_and_says_so(tmp_path):
+    x, y = _data()
+    model = _model(NIGT(0.01))
+    model.fit(x, y, epochs=1, batch_size=16, shuffle=False, verbose=0)
+    iterates = model.optimizer.iterates(model.trainable_variables)
+    with model.optimizer.evaluating(model.trainable_variables):
+        for w, v in zip(iterates, model.optimizer.iterates(model.trainable_variables), strict=True):
+            np.testing.assert_array_equal(w.numpy(), v.numpy())
+        model.save(tmp_path / "w.keras")
+        with pytest.raises(RuntimeError, match="reset inside"):
+            model.optimizer.reset(model.trainable_variables)
+    loaded = tf_keras.models.load_model(tmp_path / "w.keras")
+    for w, v, held in zip(
+        iterates, loaded.optimizer.iterates(loaded.trainable_variables), loaded.trainable_variables, strict=True
+    ):
+        np.testing.assert_array_equal(w.numpy(), v.numpy())
+        np.testing.assert_array_equal(w.numpy(), held.numpy())
+    loaded.fit(x, y, epochs=1, batch_size=16, verbose=0)
 
 
 @pytest.mark.parametrize("kind", ["float", "variable", "schedule"])
@@ -130,7 +156,9 @@ def test_the_optimizers_own_jit_compile():
     x, y = _data()
     weights = []
     for compiled in (False, True):
-        model = _model(NIGT(0.01, jit_compile=compiled))
+        optimizer = NIGT(0.01)
+        optimizer.jit_compile = compiled  # the constructor's is ignored without a GPU
+        model = _model(optimizer)
         model.fit(x, y, epochs=1, batch_size=16, shuffle=False, verbose=0)
         weights.append(model.get_weights())
     for a, b in zip(*weights, strict=True):
@@ -220,7 +248,6 @@ def test_fit_validates_at_w_with_the_callback_and_at_x_without():
 
 def test_the_callback_gives_x_back_after_an_evaluation_that_failed():
     x, y = _data()
-    callback = EvaluateAtIterate()
     model = _model(NIGT(0.01))
     model.fit(x, y, epochs=1, verbose=0)
     before = model.get_weights()
@@ -230,10 +257,14 @@ def test_the_callback_gives_x_back_after_an_evaluation_that_failed():
             raise KeyError
 
     with pytest.raises(KeyError):
-        model.evaluate(x, y, verbose=0, callbacks=[callback, Failing()])
-    callback.on_train_begin()
+        model.evaluate(x, y, verbose=0, callbacks=[EvaluateAtIterate(), Failing()])
+    assert any(np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True))
+    again = EvaluateAtIterate()  # another than the one that was cut off
+    again.set_model(model)
+    again.on_train_begin()
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+    model.fit(x, y, epochs=1, verbose=0, callbacks=[EvaluateAtIterate()])
 
 
 def test_the_callback_leaves_other_optimizers_alone():
@@ -283,8 +314,23 @@ def test_second_gradients_are_asked_for_and_refused_by_name():
         ({"weight_decay": float("nan")}, "weight_decay"),
         ({"excluded_learning_rate_multiplier": -1}, "excluded_learning_rate_multiplier"),
         ({"weight_norm_floor": -1}, "weight_norm_floor"),
+        ({"exclude_from_normalization": "bias"}, r"exclude_from_normalization.*\['bias'\]"),
+        ({"exclude_from_weight_decay": "bias"}, "exclude_from_weight_decay"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(arguments, named):
     with pytest.raises(ValueError, match=named):
         NIGT(**arguments)
+
+
+def test_a_part_of_a_configuration_is_enough():
+    optimizer = tf_keras.optimizers.get({"class_name": "nigt>NIGT", "config": {"learning_rate": 0.25}})
+    assert type(optimizer) is NIGT and float(optimizer.learning_rate) == 0.25 and optimizer.beta == 0.9
+
+
+def test_nothing_is_clipped_unless_asked_for_and_decay_is_an_argument():
+    optimizer = NIGT(weight_decay=0.1)
+    assert optimizer.clipnorm is None and optimizer.clipvalue is None and optimizer.global_clipnorm is None
+    assert optimizer.weight_decay == 0.1
+    with pytest.raises(NotImplementedError, match="constructor"):
+        optimizer.exclude_from_weight_decay(var_names=["bias"])

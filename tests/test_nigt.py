@@ -71,11 +71,11 @@ def test_a_step_inside_evaluating_is_refused():
 
 def test_a_compiled_step_inside_evaluating_changes_nothing_and_is_reported():
     variables, optimizer, step = _trained(jit=True)
-    before = [v.numpy() for v in variables]
-    momentums = [v.numpy() for v in optimizer._momentums]
+    state = [*variables, *optimizer.variables]
+    before = [v.numpy() for v in state]
     with pytest.raises(RuntimeError, match=r"1 step\(s\) inside `evaluating`"), optimizer.evaluating(variables):
         step()
-    for variable, old in zip([*variables, *optimizer._momentums], [*before, *momentums], strict=True):
+    for variable, old in zip(state, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), old)
 
 
