@@ -69,12 +69,16 @@ class Iterates(tf_keras.optimizers.Optimizer):
         self._inside_evaluating = True
         self._blocked.assign(True)
         self._refused_steps.assign(0)
-        for variable, iterate in zip(variables, iterates, strict=True):
-            variable.assign(iterate)
-            index = self._index_of(variable)
-            if index is not None:
-                self._offsets[index].assign(tf.zeros_like(self._offsets[index]))
-                self._store_weight_norm(variable, index)
+        try:
+            for variable, iterate in zip(variables, iterates, strict=True):
+                variable.assign(iterate)
+                index = self._index_of(variable)
+                if index is not None:
+                    self._offsets[index].assign(tf.zeros_like(self._offsets[index]))
+                    self._store_weight_norm(variable, index)
+        except BaseException:  # Ctrl-C between two variables: nobody would leave what was entered in part
+            self.give_back()
+            raise
 
     def give_back(self) -> None:
         """Leaves `evaluating`, if it is entered.

@@ -8,6 +8,7 @@ are medians of each round's ratio. State is counted from the optimizer's variabl
 import csv
 import io
 import pathlib
+import sys
 import time
 from collections.abc import Callable
 
@@ -132,7 +133,8 @@ def main(argv: list[str]) -> int:
     del argv
     unknown = set(_MODELS.value) - set(_GIN_FILES)
     if unknown:
-        print(f"bench: --models: {', '.join(sorted(unknown))}: choose from {', '.join(_GIN_FILES)}")
+        names = ", ".join(sorted(unknown))
+        print(f"bench: --models: unknown {names}; choose from {', '.join(_GIN_FILES)}", file=sys.stderr)
         return 2
     chosen = [f"--{flag.name}={flag.value}" for flag in (_ROUNDS, _WARM_UP) if flag.present]
     chosen += [f"--models={','.join(_MODELS.value)}"] if _MODELS.present else []

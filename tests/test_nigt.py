@@ -57,6 +57,24 @@ def test_evaluating_gives_x_back_when_the_evaluation_fails():
     step()  # and training goes on
 
 
+def test_evaluating_gives_x_back_when_entering_it_is_cut_off(monkeypatch):
+    variables, optimizer, step = _trained()
+    state = [*variables, *optimizer.variables]
+    before = [v.numpy() for v in state]
+    calls = iter(range(10))
+
+    def cut_off(*_):
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(optimizer, "_store_weight_norm", cut_off)
+    with pytest.raises(KeyboardInterrupt), optimizer.evaluating(variables):
+        pytest.fail("never entered")
+    for variable, old in zip(state, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+    step()  # and training goes on
+
+
 def test_a_step_inside_evaluating_is_refused():
     variables, optimizer, step = _trained()
     before = [v.numpy() for v in variables + optimizer.variables]
