@@ -1,4 +1,4 @@
-"""The one exception for problems that the user can mend."""
+"""The exceptions that a command-line program prints as one line."""
 
 
 class InputError(Exception):
@@ -6,4 +6,11 @@ class InputError(Exception):
 
     The message is one line that names the file or field, what is wrong with it and how to mend it. Command-line
     programs print it without a traceback and exit with status 2.
+    """
+
+
+class RunError(Exception):
+    """A run failed for a reason outside it, such as a full disk; it can go on when that is mended.
+
+    The message is one line. Command-line programs print it without a traceback and exit with status 1.
     """

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from trainers import actions, run_log
-from trainers.run_directory import MetricsLog
+from trainers.metrics_log import MetricsLog
 
 
 class _Terminal(io.StringIO):

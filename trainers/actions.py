@@ -1,7 +1,6 @@
 """What happens between two loops of training steps: progress, and the reasons to stop early."""
 
 import math
-import signal
 import sys
 import time
 
@@ -10,21 +9,17 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from trainers.run_directory import MetricsLog
+from trainers.metrics_log import MetricsLog
 
 PROGRESS = "step %d/%d  loss %.4f  accuracy %.4f  %.1f steps/s  %d:%02d left"
 
 
 class Diverged(Exception):
-    """The loss is NaN or infinite."""
-
-
-class Interrupted(Exception):
-    """A signal asked the run to stop; its checkpoint is written."""
+    """The loss or a variable is NaN or infinite."""
 
 
 class Watch(orbit.Action):
-    """Logs each loop, shows progress, and stops a run that diverges or is asked to stop."""
+    """Logs each loop, shows progress, and stops a run that diverges."""
 
     def __init__(self, step: tf.Variable, start_step: int, train_steps: int, metric: str, log: MetricsLog):
         """
@@ -36,9 +31,6 @@ class Watch(orbit.Action):
           log: Where the train split's values go.
         """
         self._step, self._train_steps, self._metric, self._log = step, train_steps, metric, log
-        self.save_checkpoint = lambda: None  # set once the controller exists; called before an interruption is reported
-        self._stop = None
-        self._previous = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
         self._first_step, self._first_time = start_step, time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
@@ -48,29 +40,20 @@ class Watch(orbit.Action):
         """Called by orbit's Controller with the loop's metrics.
 
         Raises:
-          Diverged, Interrupted.
+          Diverged.
         """
         step = int(self._step.numpy())
         values = {name: float(value) for name, value in output.items()}
         values["loss"] = values.pop("training_loss")
-        self._log.write(step, "train", values)
+        self._log.write(step, {"train": values})
         self._show(step, values)
         if not math.isfinite(values["loss"]):
             raise Diverged(f"the loss is {values['loss']} at step {step}")
-        if self._stop is not None:
-            self.save_checkpoint()
-            raise Interrupted(f"{signal.Signals(self._stop).name} at step {step}; the same command goes on from there")
 
     def close(self) -> None:
-        """Gives the signals and the terminal back."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        """Gives the terminal back."""
         if self._bar is not None:
             self._bar.close()
-
-    def _ask(self, number, frame) -> None:
-        del frame
-        self._stop = number
 
     def _show(self, step: int, values: dict[str, float]) -> None:
         loss, accuracy = values["loss"], values.get(self._metric, math.nan)

@@ -19,6 +19,7 @@ from trainers.schedules import Steps
 from trainers.training_step import TwoSampleStep, global_mean
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Size = Annotated[int, Field(gt=0, le=2**20)]  # beyond is a slip of the hand
 
 
 @dataclasses.dataclass
@@ -71,10 +72,16 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
     def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
         """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) or (batch, predictions)."""
         loader = pretrain_dataloader.BertPretrainDataLoader(params)
+        vocabulary_size = self.task_config.model.encoder.get().vocab_size
 
         def parse(record, seed):
             del seed  # masking is in the records
-            return loader._parse(loader._decode(record))
+            features = loader._parse(loader._decode(record))
+            largest = tf.reduce_max([tf.reduce_max(features[name]) for name in ("input_word_ids", "masked_lm_ids")])
+            # A TPU's gather clips such a number in silence.
+            message = "vocabulary_size is too small for the token ids in the records"
+            with tf.control_dependencies([tf.debugging.assert_less(largest, vocabulary_size, message)]):
+                return tf.nest.map_structure(tf.identity, features)
 
         if params.is_training:
             return input_order.training_examples(params, parse, self.start_step, input_context)
@@ -84,19 +91,19 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
 @configurable
 def bert_pretraining(
     data_dir: str,
-    batch_size: Steps,
-    vocabulary_size: Steps,
-    sequence_length: Steps,
-    max_predictions: Steps,
-    layers: Steps,
-    hidden_size: Steps,
-    attention_heads: Steps,
-    intermediate_size: Steps,
+    batch_size: Size,
+    vocabulary_size: Size,
+    sequence_length: Size,
+    max_predictions: Size,
+    layers: Annotated[int, Field(gt=0, le=1000)],
+    hidden_size: Size,
+    attention_heads: Size,
+    intermediate_size: Size,
     dropout: Fraction,
     shuffle_buffer: Steps,
-    evaluation_batch_size: Steps,
+    evaluation_batch_size: Size,
     evaluation_limit: Steps | None = None,
-    initializer_range: Annotated[float, Field(gt=0)] = 0.02,
+    initializer_range: Annotated[float, Field(gt=0, le=10)] = 0.02,
     activation: Literal["gelu", "relu"] = "gelu",
 ) -> BertPretrainingConfig:
     """Masked-LM pretraining (section 5.2), without the next-sentence loss: the paper trains and reports "Masked

@@ -1,8 +1,8 @@
 """Training records in an order that is a function of the seed, from any step on.
 
-No iterator state is kept: example number i of the run, and the seed of its augmentation, follow from (seed, i).
-A run that resumes at step t reads from example t × batch on. What lies before it is skipped as raw records, which costs
-reading, not decoding.
+No iterator state is kept. The order of epoch e follows from (seed, e), and the augmentation of the epoch's record number i
+from (seed, e, i). A run that resumes at step t works out the epoch and its place in it from t, and begins there: what
+lies before it in that epoch passes by as raw records, read but not decoded; earlier epochs are not read at all.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
-from data.errors import InputError
+from trainers import input_files
 
 Parse = Callable[[tf.Tensor, tf.Tensor], object]
 
@@ -18,38 +18,64 @@ Parse = Callable[[tf.Tensor, tf.Tensor], object]
 def training_examples(
     params: cfg.DataConfig, parse: Parse, start_step: int, input_context: tf.distribute.InputContext | None
 ) -> tf.data.Dataset:
-    """Endless batches for training.
+    """Endless batches for training, one a replica and step.
+
+    Hosts share the files among them; where there are fewer files than hosts, the records.
 
     Args:
-      params: input_path (a glob of TFRecord files), global_batch_size, seed, cycle_length and shuffle_buffer_size (in
-        records; each record that leaves the buffer is drawn from so many).
+      params: input_path (a glob of TFRecord files), global_batch_size, seed, cycle_length (files that are read in turn)
+        and shuffle_buffer_size (in records; each record that leaves the buffer is drawn from so many).
       parse: Takes a serialized tf.Example and a seed (int64, shape [2]) of its own; gives the tensors of one example.
-      start_step: Batches that the run has consumed already.
+      start_step: Steps that the run has taken already.
       input_context: The host's part of the batch under a distribution strategy.
 
     Raises:
-      InputError: If no file matches input_path.
+      InputError: No file matches input_path, or one is empty; where start_step > 0, one is cut off.
+      ValueError: The batch cannot be shared equally.
     """
     context = input_context or tf.distribute.InputContext()
     batch_size = context.get_per_replica_batch_size(params.global_batch_size)
-    files = _files(params.input_path)
-    dataset = tf.data.Dataset.from_tensor_slices(files)
-    if len(files) >= context.num_input_pipelines > 1:
-        dataset = dataset.shard(context.num_input_pipelines, context.input_pipeline_id)
-    dataset = dataset.shuffle(len(files), seed=params.seed, reshuffle_each_iteration=True)
-    dataset = dataset.interleave(
-        tf.data.TFRecordDataset, cycle_length=params.cycle_length, num_parallel_calls=1, deterministic=True
-    )
-    dataset = dataset.shuffle(params.shuffle_buffer_size, seed=params.seed, reshuffle_each_iteration=True).repeat()
-    dataset = dataset.enumerate().skip(start_step * batch_size)
+    records = raw_records(params, start_step, context)
 
-    def parse_numbered(number, record):
+    def parse_numbered(epoch, number, record):
         host = tf.cast(context.input_pipeline_id, tf.int64)
-        return parse(record, tf.stack([tf.constant(params.seed, tf.int64) + host * 2**32, number]))
+        return parse(record, tf.stack([tf.constant(params.seed, tf.int64) + host * 2**32, epoch * 2**32 + number]))
 
-    dataset = dataset.map(parse_numbered, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = records.map(parse_numbered, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def raw_records(params: cfg.DataConfig, start_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
+    """(epoch, number in the epoch, serialized record), from a step on; arguments as in training_examples."""
+    hosts, host = context.num_input_pipelines, context.input_pipeline_id
+    files = input_files.list_files(params.input_path)
+    by_file = len(files) >= hosts
+    if by_file:
+        files = files[host::hosts]
+    first_epoch = first_number = 0
+    if start_step:
+        count = sum(map(input_files.count_records, files))
+        if not by_file:
+            count = (count - host + hosts - 1) // hosts
+        # All replicas of the host draw from this one stream.
+        first_epoch, first_number = divmod(start_step * (params.global_batch_size // hosts), count)
+
+    def epoch_of_records(epoch):
+        # TensorFlow mixes its global seed, or that of the graph at hand, into the seeds of a data set. This one is the
+        # graph of this function alone; not 0, with which a seed that is a tensor cannot be combined.
+        tf.random.set_seed(params.seed + 1)
+        names = tf.random.experimental.stateless_shuffle(tf.constant(files), seed=tf.stack([params.seed, epoch]))
+        dataset = tf.data.Dataset.from_tensor_slices(names).interleave(
+            tf.data.TFRecordDataset, cycle_length=params.cycle_length, num_parallel_calls=1, deterministic=True
+        )
+        dataset = dataset.shuffle(params.shuffle_buffer_size, seed=epoch, reshuffle_each_iteration=False)
+        if not by_file:
+            dataset = dataset.shard(hosts, host)
+        dataset = dataset.enumerate().skip(tf.where(epoch == first_epoch, tf.constant(first_number, tf.int64), 0))
+        return dataset.map(lambda number, record: (epoch, number, record))
+
+    return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_of_records)
 
 
 def evaluation_examples(
@@ -60,7 +86,8 @@ def evaluation_examples(
     Arguments as in training_examples.
     """
     context = input_context or tf.distribute.InputContext()
-    dataset = tf.data.Dataset.from_tensor_slices(_files(params.input_path)).flat_map(tf.data.TFRecordDataset)
+    files = input_files.list_files(params.input_path)
+    dataset = tf.data.Dataset.from_tensor_slices(files).flat_map(tf.data.TFRecordDataset)
     if limit is not None:
         dataset = dataset.take(limit)
     if context.num_input_pipelines > 1:
@@ -70,10 +97,3 @@ def evaluation_examples(
     dataset = dataset.batch(context.get_per_replica_batch_size(params.global_batch_size))
     # The records are few beside the training set and read at every evaluation: decode them once.
     return dataset.cache().prefetch(tf.data.AUTOTUNE) if params.cache else dataset.prefetch(tf.data.AUTOTUNE)
-
-
-def _files(pattern: str) -> list[str]:
-    files = sorted(tf.io.gfile.glob(pattern))
-    if not files:
-        raise InputError(f"{pattern}: no such files; build the data, or correct data_dir in the gin file")
-    return files

@@ -13,6 +13,8 @@ from trainers.configurable import configurable
 from trainers.schedules import LearningRateConfig, Schedule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[float, Field(ge=0, le=1e12)]
+Positive = Annotated[float, Field(gt=0, le=1e12)]
 Patterns = tuple[str, ...] | list[str]
 
 
@@ -64,15 +66,15 @@ def nigt(
     scale_by_weight_norm: bool = True,
     implicit_gradient_transport: bool = True,
     exclude_from_normalization: Patterns = ("bias", "beta", "gamma"),
-    excluded_learning_rate_multiplier: Annotated[float, Field(ge=0)] = 1000.0,
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0,
+    excluded_learning_rate_multiplier: Factor = 1000.0,
+    weight_decay: Factor = 0.0,
     exclude_from_weight_decay: Patterns = ("bias", "beta", "gamma"),
     adaptive: Literal["released", "algorithm2"] | None = None,
-    gradient_bound: Annotated[float, Field(gt=0)] | None = None,
-    adaptive_constant: Annotated[float, Field(gt=0)] = 26.0,
+    gradient_bound: Positive | None = None,
+    adaptive_constant: Positive = 26.0,
     skip_zero_gradient: bool = False,
     momentum_dtype: Literal["float32", "bfloat16"] = "float32",
-    weight_norm_floor: Annotated[float, Field(ge=0)] = 0.0,
+    weight_norm_floor: Factor = 0.0,
 ) -> OptimizationConfig:
     """NIGT (Algorithm 1, in the form of section 5.1). The arguments are those of nigt.NIGT.
 
@@ -104,7 +106,7 @@ def nigt(
 
 @configurable
 def adam(
-    learning_rate: Schedule, beta_1: Beta, beta_2: Beta, epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    learning_rate: Schedule, beta_1: Beta, beta_2: Beta, epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-6
 ) -> OptimizationConfig:
     """Adam (section 5.2: β1 0.9, β2 0.99; ε as in Devlin et al.'s code), without decay or clipping."""
     config = optimization.AdamConfig(beta_1=float(beta_1), beta_2=float(beta_2), epsilon=float(epsilon))

@@ -19,6 +19,7 @@ from trainers.configurable import configurable
 from trainers.schedules import Steps
 from trainers.training_step import TwoSampleStep, global_mean
 
+Size = Annotated[int, Field(gt=0, le=2**20)]  # beyond is a slip of the hand
 Crop = Literal["inception", "shift", "none"]
 
 
@@ -42,7 +43,7 @@ class _SeededParser(classification_input.Parser):
 
     def __init__(self, crop: str, **kwargs):
         super().__init__(**kwargs)
-        self._crop = crop
+        self._crop, self._num_classes = crop, kwargs["num_classes"]
 
     def parse_training(self, decoded: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(image, label) of one example; seed: int64, shape [2]."""
@@ -53,7 +54,7 @@ class _SeededParser(classification_input.Parser):
         else:
             image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
             image.set_shape([None, None, 3])
-        image = tf.image.stateless_random_flip_left_right(image, seed + tf.constant([0, 1 << 40], tf.int64))
+        image = tf.image.stateless_random_flip_left_right(image, seed + tf.constant([0, 1 << 60], tf.int64))
         image = tf.cast(image, tf.float32)
         if self._crop != "shift" or (height, width) != (28, 28):
             image = tf.image.resize(image, (height, width), method=self._tf_resize_method)
@@ -65,6 +66,13 @@ class _SeededParser(classification_input.Parser):
         image.set_shape([height, width, 3])
         label = tf.cast(decoded[self._label_field_key], tf.int32)
         return tf.cast(image, self._dtype), label
+
+    def checked(self, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """The example; InvalidArgumentError where its label is no class: one-hot, it would be zeros in silence."""
+        image, label = example
+        message = "classes is too small for the labels in the records"
+        with tf.control_dependencies([tf.debugging.assert_less(label, self._num_classes, message)]):
+            return image, tf.identity(label)
 
     def _inception_crop(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """A crop of 8–100 % of the area and an aspect ratio of 3/4–4/3; only its part of a JPEG is decoded."""
@@ -132,33 +140,33 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
         if params.is_training:
             return input_order.training_examples(
                 params,
-                lambda record, seed: parser.parse_training(decoder.decode(record), seed),
+                lambda record, seed: parser.checked(parser.parse_training(decoder.decode(record), seed)),
                 self.start_step,
                 input_context,
             )
         parse_evaluation = parser.parse_fn(is_training=False)
         return input_order.evaluation_examples(
-            params, lambda record, seed: parse_evaluation(decoder.decode(record)), input_context
+            params, lambda record, seed: parser.checked(parse_evaluation(decoder.decode(record))), input_context
         )
 
 
 @configurable
 def resnet_classification(
     data_dir: str,
-    batch_size: Steps,
+    batch_size: Size,
     depth: Literal[10, 18, 34, 50, 101, 152],
-    image_size: Steps,
-    classes: Annotated[int, Field(gt=1)],
+    image_size: Annotated[int, Field(gt=0, le=4096)],
+    classes: Annotated[int, Field(gt=1, le=2**20)],
     crop: Crop,
-    l2_weight_decay: Annotated[float, Field(ge=0)],
+    l2_weight_decay: Annotated[float, Field(ge=0, le=1e6)],
     batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)],
     shuffle_buffer: Steps,
-    evaluation_batch_size: Steps,
-    width: Annotated[float, Field(gt=0)] = 1.0,
+    evaluation_batch_size: Size,
+    width: Annotated[float, Field(gt=0, le=16)] = 1.0,
     small_images: bool = False,
-    batch_norm_epsilon: Annotated[float, Field(gt=0)] = 1e-5,
+    batch_norm_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-5,
     synchronized_batch_norm: bool = False,
-    recalibration_batches: Annotated[int, Field(ge=0)] = 0,
+    recalibration_batches: Annotated[int, Field(ge=0, le=2**20)] = 0,
 ) -> ResnetConfig:
     """Image classification with a ResNet (section 5.3).
 

@@ -1,28 +1,39 @@
 """One run, from an experiment to its exit status."""
 
 import functools
-import pathlib
+import os
 import shlex
 import sys
+import traceback
 
-import orbit
 import tensorflow as tf
 import tf_keras
 from absl import logging
 from official.common import distribute_utils
 from official.core import task_factory, train_lib
 
-from data.errors import InputError
-from trainers import run_log
-from trainers.actions import Diverged, Interrupted, Watch
+from data.errors import InputError, RunError
+from trainers import checkpoints, input_files, run_log
+from trainers.actions import Diverged, Watch
+from trainers.controller import Controller
 from trainers.experiment import Experiment
-from trainers.run_directory import MetricsLog, RunDirectory, describe_device
+from trainers.interruption import Interrupted, Interruption
+from trainers.metrics_log import MetricsLog
+from trainers.run_directory import DISK_FULL, RunDirectory, describe_device
 from trainers.trainer import IterateTrainer
 
 DONE, FAILED, BAD_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 4
+SPLITS = ("train", "selection", "validation")
 
 
-def run(experiment: Experiment, config: str, model_dir: str, mode: str, threads: int | None = None) -> int:
+def run(
+    experiment: Experiment,
+    config: str,
+    model_dir: str,
+    mode: str,
+    threads: int | None = None,
+    interruption: Interruption | None = None,
+) -> int:
     """Trains and evaluates, or goes on where the directory's last checkpoint is.
 
     Args:
@@ -31,23 +42,25 @@ def run(experiment: Experiment, config: str, model_dir: str, mode: str, threads:
       model_dir: The run's directory.
       mode: "train_and_eval", "train" or "eval" (at the last checkpoint).
       threads: For TensorFlow; None: as many as there are cores.
+      interruption: Says when to stop; None: nothing does.
 
     Returns:
       The exit status: 0 done, 3 diverged, 4 interrupted.
 
     Raises:
-      InputError: Missing data, or a directory that holds another run.
+      InputError: Missing, damaged or unfitting data, or a directory that is in use, holds another run or cannot be written.
+      RunError: A full disk, or too little memory.
     """
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     parameters = experiment.config
-    _require_data(experiment)
-    run_log.start(model_dir)
+    data = _require_data(experiment)
     task = task_factory.get_task(parameters.task, logging_dir=model_dir)
     directory = RunDirectory(
         model_dir,
         config,
+        data,
         task=experiment.task,
         scale=experiment.scale,
         optimizer=experiment.optimizer,
@@ -58,30 +71,38 @@ def run(experiment: Experiment, config: str, model_dir: str, mode: str, threads:
         metric=task.metric,
         command=shlex.join(["python", "-m", "trainers.train", *sys.argv[1:]]),
     )
-    if mode != "eval" and directory.is_finished(parameters.trainer.train_steps):
-        logging.info("%s: done already (%d steps)", model_dir, directory.record["steps"])
-        return DONE
-    return _Run(experiment, directory, task).execute(mode)
+    try:
+        run_log.start(model_dir)
+        if mode != "eval" and directory.is_finished(parameters.trainer.train_steps):
+            logging.info("%s: done already (%d steps)", model_dir, directory.record["steps"])
+            return DONE
+        return _Run(experiment, directory, task, interruption or Interruption()).execute(mode)
+    finally:
+        directory.close()
 
 
-def _require_data(experiment: Experiment) -> None:
-    """Raises InputError for a split without files, before anything is written."""
+def _patterns(experiment: Experiment) -> list[str]:
+    return [getattr(experiment.config.task, f"{split}_data").input_path for split in SPLITS]
+
+
+def _require_data(experiment: Experiment) -> str:
+    """The input files' fingerprint; raises InputError for a split without files, before anything is written."""
     mend = {
         "laptop": "make them with `make laptop-data`, or correct data_dir in the gin file",
         "paper": "this repository does not build the paper's data yet: name a folder of such TFRecords as data_dir",
     }[experiment.scale]
-    for split in ("train", "selection", "validation"):
-        pattern = getattr(experiment.config.task, f"{split}_data").input_path
+    for pattern in _patterns(experiment):
         if not tf.io.gfile.glob(pattern):
             raise InputError(f"{pattern}: no such files; {mend}")
+    return input_files.fingerprint(_patterns(experiment))
 
 
 class _Run:
     """The parts of a run that share the strategy, the trainer and the directory."""
 
-    def __init__(self, experiment: Experiment, directory: RunDirectory, task):
-        self._parameters, self._directory, self._task = experiment.config, directory, task
-        self._seed = experiment.seed
+    def __init__(self, experiment: Experiment, directory: RunDirectory, task, interruption: Interruption):
+        self._experiment, self._parameters = experiment, experiment.config
+        self._directory, self._task, self._interruption = directory, task, interruption
         # Seeds Python, NumPy and TensorFlow, hence the initialization.
         tf_keras.utils.set_random_seed(experiment.seed)
         runtime = experiment.config.runtime
@@ -93,38 +114,87 @@ class _Run:
 
     def execute(self, mode: str) -> int:
         directory = self._directory
-        start_step = _checkpointed_step(directory.path)
+        start_step = checkpoints.recover(directory.path, "ckpt") or 0
         trains = "train" in mode
         if not trains and not start_step:
             raise InputError(f"{directory.path}: no checkpoint to evaluate; train first, with --mode=train_and_eval")
         self._task.start_step = start_step
         batch_size = self._parameters.task.train_data.global_batch_size
         log = MetricsLog(directory.path / "metrics.csv", start_step, batch_size)
-        watch = None
-        status, trainer = "failed", None
+        self._checkpointed, status, trainer = start_step, "failed", None
+        if trains:
+            directory.begin(start_step)
+            self._interruption.guard(self._last_words)
         try:
             with self._strategy.scope():
                 trainer = self._build_trainer(log)
-            if trains:
-                directory.update("running", start_step)
             runner, watch = self._build_runner(trainer, log, mode)
-            runner.run()
+            try:
+                self._train_or_evaluate(runner, trains)
+            finally:
+                watch.close()
             if trains:
                 trainer.export_best(directory.path / "export")
             status = "ok"
         except Diverged as error:
             status = "diverged"
-            logging.error("diverged: %s", error)
+            logging.error("diverged: %s; the last checkpoint is of step %d", error, self._checkpointed)
         except Interrupted as error:
             status = "interrupted"
-            logging.warning("interrupted: %s", error)
+            logging.warning("%s at step %d; the same command goes on from there", error, self._checkpointed)
+        except (OSError, tf.errors.OpError) as error:
+            raise self._explained(error) from error
         finally:
-            if watch is not None:
-                watch.close()
-            log.close()
             if trains:  # an evaluation says nothing about how the training ended
                 directory.update(status, int(trainer.global_step.numpy()) if trainer else start_step)
         return {"ok": DONE, "diverged": DIVERGED, "interrupted": INTERRUPTED}[status]
+
+    def _train_or_evaluate(self, runner: train_lib.OrbitExperimentRunner, trains: bool) -> None:
+        try:
+            runner.run()
+        except Interrupted:
+            if trains:
+                runner.controller.save_checkpoint()
+            raise
+
+    def _saved(self, step: int) -> None:
+        self._checkpointed = step
+        self._directory.update("running", step)
+
+    def _last_words(self, signal_name: str) -> None:
+        """The run has not come to a safe point in time: it goes on from its last checkpoint."""
+        self._directory.update("interrupted", self._checkpointed)
+        print(
+            f"trainers.train: {signal_name}; the last checkpoint is of step {self._checkpointed}, the same command goes on "
+            "from there",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _explained(self, error: Exception) -> Exception:
+        """What a library's error means for the user: one of this project's exceptions, or the error itself."""
+        text, directory = str(error), self._directory.path
+        with open(os.devnull if _is_disk_full(error) else directory / "train.log", "a") as file:
+            traceback.print_exception(error, file=file)
+        if _is_disk_full(error):
+            return RunError(
+                f"{directory}: the disk is full; free some space, and the same command goes on from step {self._checkpointed}"
+            )
+        if isinstance(error, OSError):
+            return RunError(
+                f"{error.filename or directory}: {error.strerror}; mend that, and the same command goes on from step "
+                f"{self._checkpointed}"
+            )
+        if isinstance(error, tf.errors.DataLossError):
+            return InputError(input_files.describe_damage(_patterns(self._experiment)))
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            return RunError(f"out of memory ({_first_line(text)}); lower batch_size or the model's sizes in the gin file")
+        if isinstance(error, tf.errors.InvalidArgumentError):
+            return InputError(
+                f"{self._parameters.task.train_data.input_path}: the records or the sizes in the gin file do not fit "
+                f"({_first_line(text)}); correct either"
+            )
+        return error
 
     def _build_trainer(self, log: MetricsLog) -> IterateTrainer:
         parameters = self._parameters
@@ -133,16 +203,13 @@ class _Run:
         if hasattr(optimizer, "iterates"):
             # Its state must be there when a checkpoint is restored: an evaluation may come before the first step.
             optimizer.build(model.trainable_variables)
-        return IterateTrainer(parameters, self._task, model, optimizer, self._directory.path, log, self._seed)
+        return IterateTrainer(
+            parameters, self._task, model, optimizer, self._directory.path, log, self._experiment.seed, self._interruption
+        )
 
     def _build_runner(self, trainer: IterateTrainer, log: MetricsLog, mode: str):
-        watch = Watch(
-            trainer.global_step,
-            start_step=self._task.start_step,
-            train_steps=self._parameters.trainer.train_steps,
-            metric=self._task.metric,
-            log=log,
-        )
+        settings = self._parameters.trainer
+        watch = Watch(trainer.global_step, self._task.start_step, settings.train_steps, self._task.metric, log)
         runner = train_lib.OrbitExperimentRunner(
             self._strategy,
             self._task,
@@ -151,35 +218,19 @@ class _Run:
             model_dir=str(self._directory.path),
             trainer=trainer,
             train_actions=[watch],
-            controller_cls=functools.partial(_Controller, log=log),
+            controller_cls=functools.partial(
+                Controller, log=log, validation_interval=settings.validation_interval, saved=self._saved
+            ),
         )
-        watch.save_checkpoint = runner.controller.save_checkpoint
         return runner, watch
 
 
-class _Controller(orbit.Controller):
-    """orbit's Controller, evaluating at the multiples of the interval wherever a run starts, and never skipping one."""
-
-    def __init__(self, *args, log: MetricsLog, **kwargs):
-        self._log_of_metrics = log
-        super().__init__(*args, **kwargs)
-
-    def train_and_evaluate(self, train_steps: int, eval_steps: int = -1, eval_interval: int | None = None):
-        interval = eval_interval or train_steps
-        step = int(self.global_step.numpy())
-        due = step > 0 and (step % interval == 0 or step == train_steps)
-        if due and not self._log_of_metrics.has_evaluation(step):
-            self.evaluate(steps=eval_steps)  # the run was stopped between its checkpoint and its evaluation
-        while step < train_steps:
-            self.train(steps=min(train_steps, (step // interval + 1) * interval), checkpoint_at_completion=False)
-            self.evaluate(steps=eval_steps)
-            step = int(self.global_step.numpy())
-        self.save_checkpoint()
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in DISK_FULL
+    return any(os.strerror(number) in str(error) for number in DISK_FULL)
 
 
-def _checkpointed_step(directory: pathlib.Path) -> int:
-    """The step of the directory's last checkpoint, 0 without one."""
-    latest = tf.train.latest_checkpoint(str(directory))
-    if latest is None:
-        return 0
-    return int(tf.train.load_checkpoint(latest).get_tensor("global_step/.ATTRIBUTES/VARIABLE_VALUE"))
+def _first_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Graph execution error")]
+    return lines[0].strip()[:200] if lines else "no message"

@@ -1,137 +1,163 @@
-"""What a run leaves behind: config.gin, run.json and metrics.csv."""
+"""A run's directory: its lock, config.gin and run.json."""
 
-import csv
 import datetime
+import errno
+import fcntl
 import importlib.metadata
-import io
 import json
 import os
 import pathlib
 import platform
+import shutil
+import socket
 import subprocess
-import time
+import threading
 import uuid
 
 from data.errors import InputError
 
-COLUMNS = ("step", "examples", "wall_s", "split", "name", "value")
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_RESERVE = ".reserve"
+_KEPT = ("run_id", "started", "status", "steps", "preemptions")  # of run.json, when a run goes on
 _PACKAGES = ("tensorflow", "tf-keras", "tf-models-official", "gin-config", "numpy")
 
 
 class RunDirectory:
-    """The directory of one run.
+    """The directory of one run, held by one process at a time.
 
     Attributes:
       path: The directory.
       record: What run.json says; see the README for its fields.
     """
 
-    def __init__(self, path: str, config: str, **fields):
-        """Opens or makes the directory and writes config.gin, before the first step.
+    def __init__(self, path: str, config: str, data: str, **fields):
+        """Opens or makes the directory, locks it, and writes config.gin, before the first step.
 
         Args:
           path: The directory.
           config: The operative gin configuration.
+          data: The fingerprint of the run's input files.
           **fields: Of run.json: task, scale, optimizer, eta0, seed, device, strategy, metric, command.
 
         Raises:
-          InputError: If the directory holds a run of another configuration, or cannot be written.
+          InputError: The directory is another process's at the moment, holds a run of another configuration or on other
+            data, or cannot be written.
         """
         self.path = pathlib.Path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._refuse_another_configuration(config)
+            self._lock()
+            previous = self._read_record()
+            self._refuse_another_run(config, data, previous or {})
+            self._remove_leftovers()
+            # Room for run.json on a disk that has become full.
+            write_atomically(self.path / _RESERVE, "\0" * 16384)
             write_atomically(self.path / "config.gin", config)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; choose another --model_dir or MODEL_DIR") from error
-        self.record = {"run_id": f"{self.path.name}-{uuid.uuid4().hex[:8]}"} | fields
+        self.record = {"run_id": f"{self.path.name}-{uuid.uuid4().hex[:8]}"} | fields | {"data": data}
         self.record |= git_state()
         self.record |= {"versions": _versions(), "started": _now(), "finished": None, "status": "new", "steps": 0}
         self.record["preemptions"] = 0
-        previous = self._read_record()
         if previous:
-            self.record |= {key: previous[key] for key in ("run_id", "started", "status", "steps", "preemptions")}
+            self.record |= {key: previous[key] for key in _KEPT}
 
     def is_finished(self, train_steps: int) -> bool:
         """Whether an earlier call has done all the steps."""
         return self.record["status"] == "ok" and self.record["steps"] >= train_steps
 
+    def begin(self, steps: int) -> None:
+        """Writes run.json: the run is at work from that step on; counts a preemption if it did not end by itself."""
+        if self.record["status"] in ("interrupted", "running"):
+            self.record["preemptions"] += 1
+        self.update("running", steps)
+
     def update(self, status: str, steps: int) -> None:
         """Writes run.json. status: running, ok, diverged, failed or interrupted."""
-        if status == "running" and self.record["status"] in ("interrupted", "running"):
-            self.record["preemptions"] += 1
         self.record |= {"status": status, "steps": steps, "finished": None if status == "running" else _now()}
-        write_atomically(self.path / "run.json", json.dumps(self.record, indent=2) + "\n")
+        text = json.dumps(self.record, indent=2) + "\n"
+        try:
+            write_atomically(self.path / "run.json", text)
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            (self.path / _RESERVE).unlink(missing_ok=True)
+            write_atomically(self.path / "run.json", text)
+
+    def close(self) -> None:
+        """Gives the directory free."""
+        self._lock_file.close()
+        (self.path / _RESERVE).unlink(missing_ok=True)
+
+    def _lock(self) -> None:
+        # The kernel lets go of it when the process ends, however it does.
+        self._lock_file = open(self.path / ".lock", "a+")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock_file.seek(0)
+            holder = self._lock_file.read().strip() or "unknown"
+            self._lock_file.close()
+            raise InputError(
+                f"{self.path}: another run is at work there ({holder}); wait for it or choose another MODEL_DIR"
+            ) from None
+        self._lock_file.truncate(0)
+        self._lock_file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._lock_file.flush()
 
     def _read_record(self) -> dict | None:
         file = self.path / "run.json"
         if not file.exists():
             return None
         try:
-            return json.loads(file.read_text())
-        except json.JSONDecodeError as error:
+            record = json.loads(file.read_text())
+            missing = [key for key in _KEPT if key not in record]
+        except (ValueError, TypeError) as error:
             raise InputError(f"{file}: not JSON ({error}); remove the directory or choose another MODEL_DIR") from error
+        if missing:
+            raise InputError(f"{file}: has no {missing[0]}; remove the directory or choose another MODEL_DIR")
+        return record
 
-    def _refuse_another_configuration(self, config: str) -> None:
+    def _refuse_another_run(self, config: str, data: str, record: dict) -> None:
         file = self.path / "config.gin"
         if not file.exists():
+            if record or any(self.path.glob("ckpt-*")):
+                raise InputError(f"{self.path} holds a run without its config.gin; choose another MODEL_DIR")
             return
-        old, new = (_settings(text) for text in (file.read_text(), config))
-        for line in sorted(old ^ new):
-            where = "it has" if line in old else "this run has"
+        there, here = (_settings(text) for text in (file.read_text(errors="replace"), config))
+        different = sorted(
+            (name for name in there.keys() | here.keys() if there.get(name) != here.get(name)),
+            key=lambda name: (not name.startswith("experiment."), name),
+        )
+        if different:
+            name = different[0]
+            values = (settings.get(name, "not set") for settings in (there, here))
+            others = f" (and {len(different) - 1} more)" if different[1:] else ""
             raise InputError(
-                f"{self.path} holds a run of another configuration: {where} {line!r}; choose another MODEL_DIR"
+                "{} holds a run of another configuration: {} is {} there and {} here{}; choose another MODEL_DIR".format(
+                    self.path, name, *values, others
+                )
+            )
+        if record.get("data", data) != data:
+            raise InputError(
+                f"{self.path} holds a run on other data: the input files' names or sizes have changed; build the same "
+                "data again or choose another MODEL_DIR"
             )
 
-
-class MetricsLog:
-    """metrics.csv, appended as the run goes."""
-
-    def __init__(self, path: pathlib.Path, start_step: int, batch_size: int):
-        """Opens the file and drops the rows of steps after start_step, which the run will take again.
-
-        Args:
-          path: Of metrics.csv.
-          start_step: The checkpoint's step; 0 for a new run.
-          batch_size: Examples a step.
-        """
-        self._batch_size = batch_size
-        rows = []
-        if path.exists():
-            with open(path, newline="") as file:
-                rows = [row for row in csv.DictReader(file) if row.get("value") and int(row["step"]) <= start_step]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(path, text.getvalue())
-        self._file = open(path, "a", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._evaluated = {int(row["step"]) for row in rows if row["split"] == "validation"}
-        self._start = time.monotonic() - max((float(row["wall_s"]) for row in rows), default=0.0)
-
-    def write(self, step: int, split: str, values: dict[str, float]) -> None:
-        """One row a value: {"accuracy": 0.91}."""
-        wall = time.monotonic() - self._start
-        for name, value in values.items():
-            row = (step, step * self._batch_size, f"{wall:.3f}", split, name, repr(float(value)))
-            self._writer.writerow(row)
-        self._file.flush()
-
-    def has_evaluation(self, step: int) -> bool:
-        """Whether the file that was opened held the validation metrics of a step."""
-        return step in self._evaluated
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+    def _remove_leftovers(self) -> None:
+        """Files under the temporary names of a process that was killed; it held the lock, so none is alive."""
+        for file in self.path.glob(".*.partial"):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
     """Writes a text file under a temporary name, then renames it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
-        temporary.write_text(text)
+        with open(temporary, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -154,10 +180,11 @@ def describe_device(threads: int | None) -> str:
     return f"{model}, {threads or os.cpu_count()} thread(s)"
 
 
-def _settings(config: str) -> set[str]:
-    """The bindings, without comments and blank lines, continuation lines joined."""
+def _settings(config: str) -> dict[str, str]:
+    """The bindings' values by name, without comments and blank lines, continuation lines joined."""
     text = config.replace("\\\n", " ")
-    return {" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("#")}
+    lines = (" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
 
 
 def _versions() -> dict[str, str]:

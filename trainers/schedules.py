@@ -12,7 +12,9 @@ from pydantic import Field
 
 from trainers.configurable import configurable
 
-Steps = Annotated[int, Field(gt=0)]
+# The schedules count in float32, which is exact up to 2^24: 33 times the longest run here.
+Steps = Annotated[int, Field(gt=0, le=2**24)]
+Epoch = Annotated[float, Field(gt=0, le=1e6)]
 Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 
 
@@ -33,7 +35,6 @@ class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """The learning rate of step t, a float32 scalar; 0 from T on."""
-        # float32 counts to 2^24 steps exactly, 33 times the longest run here.
         t = tf.cast(step, tf.float32)
         eta0 = tf.constant(self._config["initial_learning_rate"], tf.float32)
         warmup_steps = float(self._config["warmup_steps"])
@@ -76,7 +77,7 @@ class Schedule:
 
 @configurable
 def warmup_polynomial_decay(
-    eta0: Rate, train_steps: Steps, warmup_steps: Annotated[int, Field(ge=0)], power: Annotated[float, Field(gt=0)]
+    eta0: Rate, train_steps: Steps, warmup_steps: Annotated[int, Field(ge=0, le=2**24)], power: Annotated[float, Field(gt=0, le=100)]
 ) -> Schedule:
     """η0·t/W for t < W, then η0·(1 − t/T)^power (section 5.1). Steps; power 1 for BERT, 2 for ResNet."""
     if warmup_steps >= train_steps:
@@ -99,9 +100,9 @@ def warmup_polynomial_decay(
 def warmup_step_decay(
     eta0: Rate,
     train_steps: Steps,
-    epochs: Annotated[float, Field(gt=0)] = 90,
-    warmup_epochs: Annotated[float, Field(ge=0)] = 5,
-    boundary_epochs: tuple[float, ...] | list[float] = (30, 60, 80),
+    epochs: Annotated[float, Field(gt=0, le=1e6)] = 90,
+    warmup_epochs: Annotated[float, Field(ge=0, le=1e6)] = 5,
+    boundary_epochs: tuple[Epoch, ...] | list[Epoch] = (30, 60, 80),
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1,
 ) -> Schedule:
     """Warm-up from 0 to η0 in 5 epochs, then η0 divided by 10 at epochs 30, 60 and 80 of 90 (section 5.3).

@@ -15,7 +15,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from absl import app, flags  # noqa: E402
 
-from data.errors import InputError  # noqa: E402
+from data.errors import InputError, RunError  # noqa: E402
+from trainers.interruption import Interruption  # noqa: E402
 
 _GIN_FILE = flags.DEFINE_string("gin_file", None, "The experiment, e.g. configs/laptop/bert_nigt.gin.", required=True)
 _GIN_PARAM = flags.DEFINE_multi_string("gin_param", [], "A further binding, e.g. eta0=0.01. Repeatable.")
@@ -29,15 +30,22 @@ def main(argv: list[str]) -> int:
     """Runs what the flags say and returns the exit status."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}")
+    interruption = Interruption()
+    interruption.install()
     try:
         # TensorFlow takes seconds to import: --help should not wait for it.
         from trainers import gin_files, run
 
         experiment = gin_files.load(_GIN_FILE.value, _GIN_PARAM.value, _SEED.value)
-        return run.run(experiment, gin_files.operative_config(), _MODEL_DIR.value, _MODE.value, _THREADS.value)
+        return run.run(experiment, gin_files.operative_config(), _MODEL_DIR.value, _MODE.value, _THREADS.value, interruption)
     except InputError as error:
         print(f"trainers.train: {error}", file=sys.stderr)
         return 2
+    except RunError as error:
+        print(f"trainers.train: {error}", file=sys.stderr)
+        return 1
+    finally:
+        interruption.close()
 
 
 if __name__ == "__main__":

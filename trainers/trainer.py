@@ -2,29 +2,49 @@
 
 import contextlib
 import pathlib
+import time
 
 import tensorflow as tf
 import tf_keras
-from official.core import base_trainer, train_utils
+from official.core import base_trainer
 
 from trainers.batch_norm import Recalibration
+from trainers.checkpoints import BestCheckpoint
 from trainers.dropout import seed_dropout_by_step
-from trainers.run_directory import MetricsLog
+from trainers.interruption import Interruption
+from trainers.metrics_log import MetricsLog
+
+# Between two looks at whether a signal has come.
+_SECONDS_OF_STEPS = 3.0
 
 
 class IterateTrainer(base_trainer.Trainer):
     """Trains at x; evaluates, chooses the best checkpoint and exports at w.
 
     For optimizers without a gradient point of their own (Adam, SGD) w is x, and `validation_x` is left out.
+
+    A loop of steps or an evaluation stops where a signal asks for it, and leaves variables from which the run goes on exactly:
+    the checkpoint holds the sums of the loop's metrics besides the model, the optimizer and the step.
     """
 
-    def __init__(self, config, task, model, optimizer, directory: pathlib.Path, log: MetricsLog, seed: int):
+    def __init__(
+        self,
+        config,
+        task,
+        model,
+        optimizer,
+        directory: pathlib.Path,
+        log: MetricsLog,
+        seed: int,
+        interruption: Interruption,
+    ):
         """As the base class, and:
 
         Args:
           directory: The run's, for best_ckpt/.
           log: Where evaluations are written.
           seed: Of the dropout.
+          interruption: Asked between steps.
         """
         self._datasets = {
             split: base_trainer.orbit.utils.make_distributed_dataset(
@@ -34,11 +54,57 @@ class IterateTrainer(base_trainer.Trainer):
         }
         super().__init__(config, task, model, optimizer, validation_dataset=self._datasets["validation"])
         seed_dropout_by_step(model, seed, self.global_step)
+        self._checkpoint = tf.train.Checkpoint(
+            global_step=self.global_step,
+            model=model,
+            optimizer=optimizer,
+            train_loss=self.train_loss,
+            train_metrics=self.train_metrics,
+        )
+        self._interruption = interruption
         batches = getattr(config.task, "recalibration_batches", 0)
         self._recalibration = Recalibration(task, model, batches) if batches else None
         self._log = log
-        self._best_weights = tf.train.Checkpoint(model=model)
-        self._best = train_utils.BestCheckpointExporter(str(directory / "best_ckpt"), task.metric, "higher")
+        best = log.best("selection", task.metric)
+        self._best = BestCheckpoint(directory / "best_ckpt", tf.train.Checkpoint(model=model), best)
+
+    def create_train_loop_fn(self):
+        """The loop of steps in pieces of a few seconds, with a look at the interruption before each.
+
+        Raises (when called):
+          Interrupted: Between two steps.
+        """
+        run_steps = super().create_train_loop_fn()
+        piece = 1  # the first one includes the time to compile
+
+        def loop(iterator, num_steps):
+            nonlocal piece
+            left = int(num_steps)
+            while left:
+                self._interruption.check()
+                steps = min(piece, left)
+                start = time.monotonic()
+                run_steps(iterator, tf.constant(steps, tf.int32))
+                self.global_step.numpy()  # waits for devices that work asynchronously
+                piece = max(1, int(_SECONDS_OF_STEPS * steps / max(time.monotonic() - start, 1e-6)))
+                left -= steps
+
+        return loop
+
+    def create_eval_loop_fn(self, has_state: bool):
+        """The loop of evaluation steps, with a look at the interruption before each.
+
+        Raises (when called):
+          Interrupted: Between two steps.
+        """
+        del has_state
+        step = tf.function(self.eval_step)
+
+        def checked(iterator):
+            self._interruption.check()
+            return step(iterator)
+
+        return base_trainer.orbit.utils.create_loop_fn(checked)
 
     def at_iterates(self) -> contextlib.AbstractContextManager:
         """Inside, the model's variables hold w."""
@@ -49,21 +115,26 @@ class IterateTrainer(base_trainer.Trainer):
     def evaluate(self, num_steps: tf.Tensor) -> dict[str, dict[str, float]]:
         """Metrics by split; validation_bn is validation with batch-norm statistics of w.
 
-        Leaves every variable of the model and the optimizer as it was.
+        Leaves every variable of the model and the optimizer as it was, also where it is interrupted: then it has logged nothing.
         """
-        results = {}
+        step, results = int(self.global_step.numpy()), {}
         with self.at_iterates():
             results["selection"] = self._evaluate_on("selection", num_steps)
             results["validation"] = self._evaluate_on("validation", num_steps)
-            self._best.maybe_export_checkpoint(self._best_weights, results["selection"], int(self.global_step.numpy()))
+            self._best.offer(results["selection"][self.task.metric], step)
             if self._recalibration:
                 with self._recalibration.recalibrated():
                     results["validation_bn"] = self._evaluate_on("validation", num_steps)
         if hasattr(self.optimizer, "iterates"):
             results["validation_x"] = self._evaluate_on("validation", num_steps)
-        for split, values in results.items():
-            self._log.write(int(self.global_step.numpy()), split, values)
+        self._log.write(step, results)
         return results
+
+    @tf.function
+    def all_finite(self) -> tf.Tensor:
+        """Whether every variable of the model is finite: bool, a scalar."""
+        floating = [v for v in self.model.variables if v.dtype.is_floating]
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in floating])
 
     def train_loop_end(self) -> dict[str, tf.Tensor]:
         """The loop's metrics, and how many steps NIGT has skipped so far because a gradient was NaN or infinite."""
@@ -74,9 +145,8 @@ class IterateTrainer(base_trainer.Trainer):
 
     def export_best(self, directory: pathlib.Path) -> None:
         """Writes the best checkpoint's w as a SavedModel; the model holds it afterwards."""
-        if self._best.best_ckpt_path is None:
+        if not self._best.read():
             return
-        self._best_weights.read(self._best.best_ckpt_path).assert_existing_objects_matched()
         temporary = directory.with_name(f".{directory.name}.partial")
         # Not the Keras model itself: its training call depends on the trainer's step (dropout.py).
         served = tf.Module()

@@ -1,0 +1,82 @@
+"""The TFRecord files of a run: that they are there and whole, how many records they hold, which one is damaged."""
+
+import hashlib
+import os
+import struct
+
+import tensorflow as tf
+
+from data.errors import InputError
+
+# length (uint64), its checksum (uint32), the record, its checksum (uint32): tensorflow/core/lib/io/record_writer.h
+_HEADER, _FOOTER = 12, 4
+
+
+def list_files(pattern: str) -> list[str]:
+    """The files that a glob names, sorted.
+
+    Raises:
+      InputError: There are none, or one is empty: a shard that was never written.
+    """
+    files = sorted(tf.io.gfile.glob(pattern))
+    if not files:
+        raise InputError(f"{pattern}: no such files; build the data, or correct data_dir in the gin file")
+    for file in files:
+        if tf.io.gfile.stat(file).length == 0:
+            raise InputError(f"{file}: an empty shard; build the data again, or delete it if it belongs to nothing")
+    return files
+
+
+def fingerprint(patterns: list[str]) -> str:
+    """SHA-256 of the names and sizes of the files, in hex: whether a run that goes on reads what it began with.
+
+    Args:
+      patterns: Globs.
+
+    Raises:
+      InputError: As list_files.
+    """
+    digest = hashlib.sha256()
+    for pattern in patterns:
+        for file in list_files(pattern):
+            digest.update(f"{os.path.basename(file)} {tf.io.gfile.stat(file).length}\n".encode())
+    return digest.hexdigest()
+
+
+def count_records(file: str) -> int:
+    """How many records a file holds, from their headers alone: no record is read.
+
+    Raises:
+      InputError: The headers do not lead to the end of the file.
+    """
+    size = tf.io.gfile.stat(file).length
+    position = count = 0
+    # Python's own files seek 20 times faster than gfile's.
+    with open(file, "rb") if os.path.isfile(file) else tf.io.gfile.GFile(file, "rb") as stream:
+        while position < size:
+            stream.seek(position)
+            header = stream.read(_HEADER)
+            if len(header) < _HEADER:
+                break
+            position += _HEADER + struct.unpack("<Q", header[:8])[0] + _FOOTER
+            count += 1
+    if position != size:
+        raise InputError(f"{file}: truncated or damaged after record {max(count - 1, 0)}; build the data again")
+    return count
+
+
+def describe_damage(patterns: list[str]) -> str:
+    """One line that names the first file, and the record in it, that cannot be read; what to do.
+
+    Args:
+      patterns: Globs. All their files are read through.
+    """
+    for pattern in patterns:
+        for file in list_files(pattern):
+            count = 0
+            try:
+                for _ in tf.data.TFRecordDataset(file):
+                    count += 1
+            except tf.errors.DataLossError:
+                return f"{file}: record {count} (counted from 0) is damaged or cut off; build the data again"
+    return f"{', '.join(patterns)}: a read failed that now succeeds; check the disk, then repeat the command"
