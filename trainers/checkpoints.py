@@ -42,7 +42,7 @@ def recover(directory: pathlib.Path, name: str) -> int | None:
     if whole:
         paths = [found[number] for number in sorted(whole)]
         # The state file is written under another name and renamed.
-        tf.train.update_checkpoint_state(str(directory), paths[-1], all_model_checkpoint_paths=paths)
+        tf.compat.v1.train.update_checkpoint_state(str(directory), paths[-1], all_model_checkpoint_paths=paths)
         return whole[0]
     (directory / "checkpoint").unlink(missing_ok=True)
     return None

@@ -138,7 +138,7 @@ class RunDirectory:
                     self.path, name, *values, others
                 )
             )
-        if record.get("data", data) != data:
+        if record.get("data", data) != data and any(self.path.glob("ckpt-*.index")):
             raise InputError(
                 f"{self.path} holds a run on other data: the input files' names or sizes have changed; build the same "
                 "data again or choose another MODEL_DIR"
