@@ -18,7 +18,7 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench test test-full lint lock clean
+.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench soak test test-full lint lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -63,6 +63,11 @@ tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 
 bench: $(VENV)/.ready ## Time the optimizers' updates on BERT-Base's and ResNet-50's variables (results/bench)
 	@TF_ENABLE_ONEDNN_OPTS=1 $(PY) -m scripts.bench
+
+soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTES (default 10), and compare
+	@$(PY) -m data.laptop --data_dir=.data/laptop
+	@$(PY) -m scripts.soak --minutes=$(or $(MINUTES),10) $(if $(OUTPUT),--output=$(OUTPUT)) \
+	  $(if $(filter command line environment,$(origin SEED)),--seed=$(SEED))
 
 test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)

@@ -1,7 +1,7 @@
 """What can befall a run, done to real runs: each ends with one clear line and the right exit status, and loses nothing.
 
-Each fault is a function of a Case that raises AssertionError where something is lost or badly said. Used by the soak and by the
-tests.
+Each fault is a function of a Case that raises AssertionError where something is lost or badly said. The soak and the
+tests use them.
 """
 
 import dataclasses
@@ -71,7 +71,9 @@ def _record(directory: pathlib.Path) -> dict:
 
 def _content(directory: pathlib.Path) -> dict[str, bytes]:
     """What a refused process must not have changed. It may add to train.log."""
-    files = (file for file in directory.rglob("*") if file.is_file() and file.name not in ("train.log", ".lock", ".reserve"))
+    files = (
+        file for file in directory.rglob("*") if file.is_file() and file.name not in ("train.log", ".lock", ".reserve")
+    )
     return {str(file.relative_to(directory)): file.read_bytes() for file in files}
 
 
@@ -92,7 +94,7 @@ def sigterm(case: Case) -> None:
 
 
 def disk_full(case: Case) -> None:
-    """The disk fills up while a checkpoint is written, or before: exit 1, the earlier checkpoint and the record are whole."""
+    """The disk fills up while a checkpoint is written, or before: exit 1; checkpoint and record are whole."""
     disk = case.folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", disk], check=True)
@@ -112,7 +114,7 @@ def disk_full(case: Case) -> None:
 
 
 def damaged_record(case: Case) -> None:
-    """A training file is cut off, or a bit of it is flipped: exit 2, with its name; mended, the run is what it would have been."""
+    """A training file is cut off, or a bit flipped: exit 2, with its name; mended, the run ends as the unbroken."""
     data = case.folder / "data" / "text"
     data.mkdir(parents=True)
     for file in (case.data / "text").iterdir():
@@ -120,7 +122,9 @@ def damaged_record(case: Case) -> None:
     victim = case.generator.choice(sorted(data.glob("train-*")))
     whole = victim.resolve()
     content = bytearray(whole.read_bytes())
-    size = 16 + int.from_bytes(content[:8], "little")  # of the first record with its frame; the others are about as long
+    size = 16 + int.from_bytes(
+        content[:8], "little"
+    )  # of the first record with its frame; the others are about as long
     # Among the first ones, which the shuffle buffer takes in before the first step.
     place = case.generator.randrange(size, 100 * size)
     if case.generator.random() < 0.5:
@@ -170,7 +174,7 @@ def half_a_checkpoint(case: Case) -> None:
 
 
 def another_run(case: Case) -> None:
-    """The directory of another configuration, or of another optimizer: exit 2, naming the difference; nothing is changed."""
+    """The directory of another configuration or optimizer: exit 2, naming the difference; nothing is changed."""
     directory = case.folder / "run"
     shutil.copytree(case.reference, directory)
     before = _content(directory)
@@ -213,7 +217,7 @@ _CLOCK = r"""
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
-static time_t offset(void) { const char *file = getenv("CLOCK_FILE"); return access(file, F_OK) ? 0 : atol(getenv("CLOCK_JUMP")); }
+static time_t offset(void) { return access(getenv("CLOCK_FILE"), F_OK) ? 0 : atol(getenv("CLOCK_JUMP")); }
 int clock_gettime(clockid_t id, struct timespec *t) {
   static int (*real)(clockid_t, struct timespec *);
   if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
@@ -225,12 +229,16 @@ int gettimeofday(struct timeval *t, void *zone) {
   struct timespec now; clock_gettime(CLOCK_REALTIME, &now);
   t->tv_sec = now.tv_sec; t->tv_usec = now.tv_nsec / 1000; return 0;
 }
-time_t time(time_t *t) { struct timespec now; clock_gettime(CLOCK_REALTIME, &now); if (t) *t = now.tv_sec; return now.tv_sec; }
+time_t time(time_t *t) {
+  struct timespec now; clock_gettime(CLOCK_REALTIME, &now);
+  if (t) *t = now.tv_sec;
+  return now.tv_sec;
+}
 """
 
 
 def clock_jumps(case: Case) -> None:
-    """The clock is set forward or back by up to a year in the middle: no difference but the times that run.json tells."""
+    """The clock is set forward or back by up to a year in the middle: nothing differs but the times in run.json."""
     (case.folder / "clock.c").write_text(_CLOCK)
     library, jumped = case.folder / "clock.so", case.folder / "jumped"
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, case.folder / "clock.c", "-ldl"], check=True)
@@ -253,7 +261,12 @@ def clock_jumps(case: Case) -> None:
 def divergence(case: Case) -> None:
     """The loss becomes NaN: exit 3, the metrics and a checkpoint from before are kept; the next run is not affected."""
     run = case.start(
-        name="resnet_sgd", eta0=100.0, beta=0.99, train_steps=200, validation_interval=100, resnet_classification__l2_weight_decay=10.0
+        name="resnet_sgd",
+        eta0=100.0,
+        beta=0.99,
+        train_steps=200,
+        validation_interval=100,
+        resnet_classification__l2_weight_decay=10.0,
     )
     _ends(run, 3, "diverged", "last checkpoint")
     record = _record(run.directory)

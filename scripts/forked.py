@@ -31,7 +31,9 @@ _SMALL = {
 }
 
 
-def arguments(name: str, directory: pathlib.Path, data: pathlib.Path, mode: str = "train_and_eval", **bindings) -> list[str]:
+def arguments(
+    name: str, directory: pathlib.Path, data: pathlib.Path, mode: str = "train_and_eval", **bindings
+) -> list[str]:
     """The command line of a small run.
 
     Args:
@@ -48,7 +50,13 @@ def arguments(name: str, directory: pathlib.Path, data: pathlib.Path, mode: str 
         settings["warmup_polynomial_decay.warmup_steps"] = 5
     settings |= {key.replace("__", "."): value for key, value in bindings.items()}
     return [
-        *("train", f"--gin_file=configs/laptop/{name}.gin", f"--model_dir={directory}", f"--mode={mode}", "--threads=1"),
+        *(
+            "train",
+            f"--gin_file=configs/laptop/{name}.gin",
+            f"--model_dir={directory}",
+            f"--mode={mode}",
+            "--threads=1",
+        ),
         *(f"--gin_param={key}={value}" for key, value in settings.items()),
     ]
 

@@ -80,7 +80,7 @@ def _is_writing(directory: pathlib.Path) -> bool:
 
 
 def differences(first: pathlib.Path, second: pathlib.Path) -> list[str]:
-    """How two finished runs differ: in a variable of the last or the best checkpoint, or a row of metrics.csv (times aside)."""
+    """How two finished runs differ: in a variable of the last or best checkpoint, or a row of metrics.csv."""
     found = []
     for directory in (first, second):
         record = json.loads((directory / "run.json").read_text())

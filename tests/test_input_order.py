@@ -101,7 +101,9 @@ def test_a_run_under_two_replicas_resumes_where_it_was(folder):
     def steps(start, count):
         params = _Params(str(folder / "train-*"))
         dataset = strategy.distribute_datasets_from_function(
-            lambda context: input_order.training_examples(params, lambda record, seed: _parse(record, seed)[0], start, context)
+            lambda context: input_order.training_examples(
+                params, lambda record, seed: _parse(record, seed)[0], start, context
+            )
         )
         batches = itertools.islice(iter(dataset), count)
         return [np.concatenate([v.numpy() for v in strategy.experimental_local_results(b)]) for b in batches]

@@ -1,4 +1,4 @@
-"""A run's checkpoints after whatever ended it: damaged ones are set aside, halves of ones that were being written removed."""
+"""A run's checkpoints after whatever ended it: damaged ones are set aside, unfinished ones removed."""
 
 import pathlib
 import re

@@ -11,8 +11,9 @@ from trainers.metrics_log import MetricsLog
 
 
 class Controller(orbit.Controller):
-    """Loops end at the multiples of steps_per_loop counted from the last multiple of the validation interval; a checkpoint never
-    holds a variable that is not finite.
+    """Loops end at the multiples of steps_per_loop, counted from the last multiple of the validation interval.
+
+    A checkpoint never holds a variable that is not finite.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class Controller(orbit.Controller):
             return super().restore_checkpoint(checkpoint_path)
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0][:200]
-            raise InputError(f"{path}: is of another model or version of the code ({reason}); choose another MODEL_DIR") from error
+            raise InputError(
+                f"{path}: is of another model or version of the code ({reason}); choose another MODEL_DIR"
+            ) from error
 
     def _maybe_save_checkpoint(self, check_interval: bool = True) -> bool:
         """At the first end of a loop after each multiple of the checkpoint interval, or always.

@@ -1,8 +1,8 @@
 """Training records in an order that is a function of the seed, from any step on.
 
-No iterator state is kept. The order of epoch e follows from (seed, e), and the augmentation of the epoch's record number i
-from (seed, e, i). A run that resumes at step t works out the epoch and its place in it from t, and begins there: what
-lies before it in that epoch passes by as raw records, read but not decoded; earlier epochs are not read at all.
+No iterator state is kept. The order of epoch e follows from (seed, e), and the augmentation of the epoch's record
+number i from (seed, e, i). A run that resumes at step t works out the epoch and its place in it from t, and begins
+there: what lies before it in that epoch passes by as raw records, read but not decoded; earlier epochs are not read.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """SIGTERM and SIGINT: a run stops at its next safe point, and in any case within GRACE seconds.
 
-A cloud machine that is taken back gives 30 seconds. Python's own handlers run between two bytecodes of the main thread, which may
-be inside a compilation or a long call into TensorFlow for minutes; so a thread of its own sees the signal too, and ends the
-process when the time is over. What the run then loses is the steps since its last checkpoint, which it takes again.
+A cloud machine that is taken back gives 30 seconds. Python's own handlers run between two bytecodes of the main thread,
+which may be inside a compilation or a long call into TensorFlow for minutes; so a thread of its own sees the signal
+too, and ends the process when the time is over. The steps since its last checkpoint, lost then, are taken again.
 """
 
 import os

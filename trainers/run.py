@@ -48,7 +48,8 @@ def run(
       The exit status: 0 done, 3 diverged, 4 interrupted.
 
     Raises:
-      InputError: Missing, damaged or unfitting data, or a directory that is in use, holds another run or cannot be written.
+      InputError: Missing, damaged or unfitting data, or a directory that is in use, holds another run or cannot be
+        written.
       RunError: A full disk, or too little memory.
     """
     if threads:
@@ -165,8 +166,8 @@ class _Run:
         """The run has not come to a safe point in time: it goes on from its last checkpoint."""
         self._directory.update("interrupted", self._checkpointed)
         print(
-            f"trainers.train: {signal_name}; the last checkpoint is of step {self._checkpointed}, the same command goes on "
-            "from there",
+            f"trainers.train: {signal_name}; the last checkpoint is of step {self._checkpointed}, the same command "
+            "goes on from there",
             file=sys.stderr,
             flush=True,
         )
@@ -178,7 +179,8 @@ class _Run:
             traceback.print_exception(error, file=file)
         if _is_disk_full(error):
             return RunError(
-                f"{directory}: the disk is full; free some space, and the same command goes on from step {self._checkpointed}"
+                f"{directory}: the disk is full; free some space, and the same command goes on from step "
+                f"{self._checkpointed}"
             )
         if isinstance(error, OSError):
             return RunError(
@@ -188,7 +190,9 @@ class _Run:
         if isinstance(error, tf.errors.DataLossError):
             return InputError(input_files.describe_damage(_patterns(self._experiment)))
         if isinstance(error, tf.errors.ResourceExhaustedError):
-            return RunError(f"out of memory ({_first_line(text)}); lower batch_size or the model's sizes in the gin file")
+            return RunError(
+                f"out of memory ({_first_line(text)}); lower batch_size or the model's sizes in the gin file"
+            )
         if isinstance(error, tf.errors.InvalidArgumentError):
             return InputError(
                 f"{self._parameters.task.train_data.input_path}: the records or the sizes in the gin file do not fit "
@@ -198,13 +202,23 @@ class _Run:
 
     def _build_trainer(self, log: MetricsLog) -> IterateTrainer:
         parameters = self._parameters
-        model = self._task.build_model()
+        try:
+            model = self._task.build_model()
+        except (ValueError, ZeroDivisionError) as error:
+            raise InputError(f"the model cannot be built ({_first_line(str(error))}); correct its sizes") from error
         optimizer = self._task.create_optimizer(parameters.trainer.optimizer_config, parameters.runtime)
         if hasattr(optimizer, "iterates"):
             # Its state must be there when a checkpoint is restored: an evaluation may come before the first step.
             optimizer.build(model.trainable_variables)
         return IterateTrainer(
-            parameters, self._task, model, optimizer, self._directory.path, log, self._experiment.seed, self._interruption
+            parameters,
+            self._task,
+            model,
+            optimizer,
+            self._directory.path,
+            log,
+            self._experiment.seed,
+            self._interruption,
         )
 
     def _build_runner(self, trainer: IterateTrainer, log: MetricsLog, mode: str):

@@ -131,12 +131,11 @@ class RunDirectory:
         )
         if different:
             name = different[0]
-            values = (settings.get(name, "not set") for settings in (there, here))
+            old, new = (settings.get(name, "not set") for settings in (there, here))
             others = f" (and {len(different) - 1} more)" if different[1:] else ""
             raise InputError(
-                "{} holds a run of another configuration: {} is {} there and {} here{}; choose another MODEL_DIR".format(
-                    self.path, name, *values, others
-                )
+                f"{self.path} holds a run of another configuration: {name} is {old} there and {new} here{others}; "
+                "choose another MODEL_DIR"
             )
         if record.get("data", data) != data and any(self.path.glob("ckpt-*.index")):
             raise InputError(

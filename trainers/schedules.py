@@ -77,7 +77,10 @@ class Schedule:
 
 @configurable
 def warmup_polynomial_decay(
-    eta0: Rate, train_steps: Steps, warmup_steps: Annotated[int, Field(ge=0, le=2**24)], power: Annotated[float, Field(gt=0, le=100)]
+    eta0: Rate,
+    train_steps: Steps,
+    warmup_steps: Annotated[int, Field(ge=0, le=2**24)],
+    power: Annotated[float, Field(gt=0, le=100)],
 ) -> Schedule:
     """η0·t/W for t < W, then η0·(1 − t/T)^power (section 5.1). Steps; power 1 for BERT, 2 for ResNet."""
     if warmup_steps >= train_steps:

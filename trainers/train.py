@@ -37,7 +37,9 @@ def main(argv: list[str]) -> int:
         from trainers import gin_files, run
 
         experiment = gin_files.load(_GIN_FILE.value, _GIN_PARAM.value, _SEED.value)
-        return run.run(experiment, gin_files.operative_config(), _MODEL_DIR.value, _MODE.value, _THREADS.value, interruption)
+        return run.run(
+            experiment, gin_files.operative_config(), _MODEL_DIR.value, _MODE.value, _THREADS.value, interruption
+        )
     except InputError as error:
         print(f"trainers.train: {error}", file=sys.stderr)
         return 2

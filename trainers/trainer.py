@@ -23,8 +23,8 @@ class IterateTrainer(base_trainer.Trainer):
 
     For optimizers without a gradient point of their own (Adam, SGD) w is x, and `validation_x` is left out.
 
-    A loop of steps or an evaluation stops where a signal asks for it, and leaves variables from which the run goes on exactly:
-    the checkpoint holds the sums of the loop's metrics besides the model, the optimizer and the step.
+    A loop of steps or an evaluation stops where a signal asks for it, and leaves variables from which the run goes on
+    exactly: the checkpoint holds the sums of the loop's metrics besides the model, the optimizer and the step.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class IterateTrainer(base_trainer.Trainer):
     def evaluate(self, num_steps: tf.Tensor) -> dict[str, dict[str, float]]:
         """Metrics by split; validation_bn is validation with batch-norm statistics of w.
 
-        Leaves every variable of the model and the optimizer as it was, also where it is interrupted: then it has logged nothing.
+        Leaves every variable of the model and the optimizer as it was; interrupted, it has logged nothing besides.
         """
         step, results = int(self.global_step.numpy()), {}
         with self.at_iterates():
