@@ -132,8 +132,11 @@ def _text(path: pathlib.Path) -> str:
 
 def _context():
     context = multiprocessing.get_context("forkserver")
+    # The server does not get this process's sys.path, and passes over a module that it does not find.
+    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
-    context.set_forkserver_preload(["trainers.train", "trainers.gin_files", "trainers.run"])
+    context.set_forkserver_preload(["absl.app", "trainers.train", "trainers.gin_files", "trainers.run"])
     return context
 
 

@@ -54,8 +54,8 @@ def _damage(prefix: str) -> str | None:
         reader = tf.train.load_checkpoint(prefix)
         for tensor in reader.get_variable_to_shape_map():
             reader.get_tensor(tensor)
-    except (tf.errors.OpError, ValueError, RuntimeError, SystemError) as error:
-        return str(error).splitlines()[0][:160]
+    except Exception as error:  # IndexError, RuntimeError, OpError …: as TensorFlow's status happens to be translated
+        return (str(error).splitlines() or [type(error).__name__])[0][:160]
     return None
 
 
