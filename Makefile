@@ -18,7 +18,7 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench soak test test-full lint lock clean
+.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench soak test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -80,8 +80,14 @@ lint: $(VENV)/.ready ## ruff, and types on nigt/
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
-lock: $(VENV)/.ready ## Write the requirements files anew from requirements/*.in
+audit: $(VENV)/.ready ## Look the locked packages up in PyPI's list of known vulnerabilities (pip-audit)
+	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
 	@for name in bootstrap requirements; do \
+	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt; done
+
+lock: $(VENV)/.ready ## Write the requirements files anew from requirements/*.in
+	@for name in bootstrap requirements audit; do \
 	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
 	    requirements/$$name.in -o requirements/$$name.txt; done
 

@@ -23,10 +23,13 @@ RUNS = ("bert_nigt", "resnet_nigt", "bert_adam", "resnet_sgd")
 KILLS = 20  # in one run
 SLIPS = 100  # in the gin files, a round
 
-_MINUTES = flags.DEFINE_float("minutes", 10.0, "No new round begins after so long.", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", None, "Of everything random; drawn, and shown, if not given.", lower_bound=0)
-_DATA = flags.DEFINE_string("data_dir", ".data/laptop", "The built laptop data.")
-_OUTPUT = flags.DEFINE_string("output", None, "A Markdown file for the table besides.")
+
+def define_flags() -> None:
+    """Defines the options; not at import, which each fork does again beside trainers.train's own flags."""
+    flags.DEFINE_float("minutes", 10.0, "No new round begins after so long.", lower_bound=0)
+    flags.DEFINE_integer("seed", None, "Of everything random; drawn, and shown, if not given.", lower_bound=0)
+    flags.DEFINE_string("data_dir", ".data/laptop", "The built laptop data.")
+    flags.DEFINE_string("output", None, "A Markdown file for the table besides.")
 
 
 class Soak:
@@ -130,17 +133,18 @@ class _Judging:
 def main(argv: list[str]) -> int:
     """Runs what the flags say and returns the exit status."""
     del argv
+    values = flags.FLAGS
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.chdir(ROOT)
-    seed = random.SystemRandom().randrange(2**31) if _SEED.value is None else _SEED.value
-    print(f"soak: seed {seed}; {_MINUTES.value:g} minutes and what the last round takes longer", flush=True)
+    seed = random.SystemRandom().randrange(2**31) if values.seed is None else values.seed
+    print(f"soak: seed {seed}; {values.minutes:g} minutes and what the last round takes longer", flush=True)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="soak-"))
-    soak, begun = Soak(folder, pathlib.Path(_DATA.value).resolve(), seed), time.monotonic()
+    soak, begun = Soak(folder, pathlib.Path(values.data_dir).resolve(), seed), time.monotonic()
     generator = random.Random(seed + 1)
     rounds = [(soak.kill, name, KILLS) for name in RUNS] + [(soak.fault, fault) for fault in faults.FAULTS]
     rounds += [(soak.slips, SLIPS)] * 3
     waiting: list = []
-    while time.monotonic() - begun < 60 * _MINUTES.value:
+    while time.monotonic() - begun < 60 * values.minutes:
         waiting = waiting or generator.sample(rounds, len(rounds))
         action, *parameters = waiting.pop()
         name = getattr(parameters[0], "__name__", parameters[0])
@@ -148,9 +152,9 @@ def main(argv: list[str]) -> int:
         action(*parameters)
     table = soak.table(time.monotonic() - begun, seed)
     print(table)
-    if _OUTPUT.value:
-        pathlib.Path(_OUTPUT.value).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(pathlib.Path(_OUTPUT.value), table)
+    if values.output:
+        pathlib.Path(values.output).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(pathlib.Path(values.output), table)
     if soak.losses:
         return 1
     shutil.rmtree(folder)
@@ -158,4 +162,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    define_flags()
     app.run(main)
