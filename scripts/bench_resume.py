@@ -1,7 +1,7 @@
-"""What it costs to resume in the middle of an epoch, against reading the same files and no more: results/bench/resume.md.
+"""What it costs to resume in the middle of an epoch, against reading the same files: results/bench/resume.md.
 
-python -m scripts.bench_resume. Both in one process, in turn. The records are the bytes of the laptop data, cut to the size
-of ImageNet's JPEGs, and the laptop's own.
+python -m scripts.bench_resume. Both in one process, in turn, on the bytes of the laptop data cut to the size of ImageNet's
+JPEGs, and on the laptop's own records.
 """
 
 import os
@@ -87,12 +87,13 @@ def main() -> int:
             f"`python -m scripts.bench_resume`, {describe_device(None)}, commit {state['commit'][:7]}"
             f"{' (modified)' if state['dirty'] else ''}, n = {ROUNDS} rounds in turn, medians; files in the page cache.",
             "",
-            "| records | number | MB | reading alone, MB/s | resuming, MB/s | resuming / reading (range) |",
+            "| records | number | MB | reading alone, MB/s | resuming, MB/s | resuming / reading, time (range) |",
             *("| --- | --- | --- | --- | --- | --- |", *lines),
             "",
-            f"Resuming at the end of an epoch of ImageNet ({IMAGENET_BYTES / 1e9:.0f} GB, {IMAGENET_IMAGES:,} images) is by this "
-            f"{full:.0f} s on a disk that is as fast as the page cache here, and otherwise the time to read {IMAGENET_BYTES / 1e9:.0f} "
-            "GB once; at a random step, half of it. Earlier epochs are not read.",
+            f"Resuming at the very end of an epoch of ImageNet ({IMAGENET_BYTES / 1e9:.0f} GB, {IMAGENET_IMAGES:,} images): "
+            f"{full:.0f} s by this,",
+            "or the time that the disk takes to read so much, whichever is longer; at a random step half of it. Earlier",
+            "epochs are not read.",
             "",
         ]
     )
