@@ -1,7 +1,7 @@
 """What it costs to resume in the middle of an epoch, against reading the same files: results/bench/resume.md.
 
-python -m scripts.bench_resume. Both in one process, in turn, on the bytes of the laptop data cut to the size of ImageNet's
-JPEGs, and on the laptop's own records.
+python -m scripts.bench_resume. Both in one process, in turn, on the bytes of the laptop data cut to the size of
+ImageNet's JPEGs, and on the laptop's own records.
 """
 
 import os
@@ -81,19 +81,19 @@ def main() -> int:
             )
             if name.startswith("ImageNet"):
                 full = IMAGENET_BYTES / size * resume
-    state = git_state()
+    state, gigabytes = git_state(), IMAGENET_BYTES / 1e9
+    modified = " (modified)" if state["dirty"] else ""
     text = "\n".join(
         [
-            f"`python -m scripts.bench_resume`, {describe_device(None)}, commit {state['commit'][:7]}"
-            f"{' (modified)' if state['dirty'] else ''}, n = {ROUNDS} rounds in turn, medians; files in the page cache.",
+            f"`python -m scripts.bench_resume`, {describe_device(None)}, commit {state['commit'][:7]}{modified},",
+            f"n = {ROUNDS} rounds in turn, medians; the files are in the page cache.",
             "",
-            "| records | number | MB | reading alone, MB/s | resuming, MB/s | resuming / reading, time (range) |",
+            "| records | number | MB | reading alone, MB/s | resuming, MB/s | time / reading (range) |",
             *("| --- | --- | --- | --- | --- | --- |", *lines),
             "",
-            f"Resuming at the very end of an epoch of ImageNet ({IMAGENET_BYTES / 1e9:.0f} GB, {IMAGENET_IMAGES:,} images): "
-            f"{full:.0f} s by this,",
-            "or the time that the disk takes to read so much, whichever is longer; at a random step half of it. Earlier",
-            "epochs are not read.",
+            f"Resuming at the very end of an epoch of ImageNet ({gigabytes:.0f} GB, {IMAGENET_IMAGES:,} images) is, from the",
+            f"first row, a matter of {full:.0f} s, or of what the disk takes to read so much if that is longer; at a random",
+            "step, of half of it. Earlier epochs are not read.",
             "",
         ]
     )
