@@ -91,9 +91,9 @@ def main() -> int:
             "| records | number | MB | reading alone, MB/s | resuming, MB/s | time / reading (range) |",
             *("| --- | --- | --- | --- | --- | --- |", *lines),
             "",
-            f"Resuming at the very end of an epoch of ImageNet ({gigabytes:.0f} GB, {IMAGENET_IMAGES:,} images) is, from the",
-            f"first row, a matter of {full:.0f} s, or of what the disk takes to read so much if that is longer; at a random",
-            "step, of half of it. Earlier epochs are not read.",
+            f"Resuming at the end of an epoch of ImageNet ({gigabytes:.0f} GB, {IMAGENET_IMAGES:,} images) is",
+            f"by the first row a matter of {full:.0f} s, or of what the disk takes to read so much if that is",
+            "longer; at a random step, of half of it. Earlier epochs are not read.",
             "",
         ]
     )
