@@ -46,6 +46,9 @@ def main(argv: list[str]) -> int:
     except RunError as error:
         print(f"trainers.train: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # before or after the run itself
+        print(f"trainers.train: {error.filename or _MODEL_DIR.value}: {error.strerror}; mend that", file=sys.stderr)
+        return 1
     finally:
         interruption.close()
 
