@@ -1,0 +1,89 @@
+"""Runs tasks on several processes, and keeps what is done, so that a stopped run goes on."""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import tqdm
+
+from data.errors import InputError
+from scripts.theory.tasks import Record, Task, execute
+from trainers.run_directory import write_atomically
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+# What a measurement depends on: a change there makes it anew.
+SOURCES = ("nigt/reference.py", "nigt/theory/*.py", "scripts/theory/tasks.py")
+
+
+def source_digest() -> str:
+    """Of the code that measures."""
+    digest = hashlib.sha256()
+    for pattern in SOURCES:
+        for path in sorted(ROOT.glob(pattern)):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def run_all(tasks: Sequence[Task], cache: pathlib.Path, workers: int) -> list[list[Record]]:
+    """The records of every task, in the tasks' order.
+
+    Args:
+      tasks: To measure; what the cache holds, of the same code, is not measured again.
+      cache: A directory, made if missing.
+      workers: Processes.
+
+    Raises:
+      InputError: The cache cannot be written.
+    """
+    own = cache / source_digest()
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{own}: {error.strerror}; choose another --cache") from error
+    missing = sorted((task for task in tasks if not _file(own, task).exists()), key=lambda task: -task.cost)
+    total = sum(task.cost for task in tasks)
+    with tqdm.tqdm(
+        total=round(total), initial=round(total - sum(t.cost for t in missing)), unit_scale=True, unit="", disable=None,
+        bar_format="theory: {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}", file=sys.stderr,
+    ) as bar:  # fmt: skip
+        for task in _done(missing, own, workers):
+            bar.set_postfix_str(f"{task.experiment} {task.method} T={task.steps}")
+            bar.update(round(task.cost))
+    return [_read(_file(own, task)) for task in tasks]
+
+
+def _done(tasks: Sequence[Task], cache: pathlib.Path, workers: int):
+    """Yields each task once it is measured and kept."""
+    if workers == 1:
+        for task in tasks:
+            _measure(task, cache)
+            yield task
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+        futures = {pool.submit(_measure, task, cache): task for task in tasks}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+                yield futures[future]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _measure(task: Task, cache: pathlib.Path) -> None:
+    text = json.dumps([dataclasses.asdict(record) for record in execute(task)])
+    write_atomically(_file(cache, task), text + "\n")
+
+
+def _read(file: pathlib.Path) -> list[Record]:
+    return [Record(**fields) for fields in json.loads(file.read_text())]
+
+
+def _file(cache: pathlib.Path, task: Task) -> pathlib.Path:
+    return cache / f"{hashlib.sha256(repr(task).encode()).hexdigest()[:24]}.json"
