@@ -1,4 +1,4 @@
-"""The theory, measured: python -m scripts.theory (`make theory`). Writes results/theory; --quick writes runs/theory/quick.
+"""The theory, measured: python -m scripts.theory (`make theory`). Writes results/theory; --quick, runs/theory/quick.
 
 Exit status: 0 done (also if a claim fails: that is a result), 2 bad input, 4 interrupted (the same command goes on).
 """
@@ -19,7 +19,7 @@ from scripts.theory import acceptance, execution, figures, plan, report, tables,
 from trainers.run_directory import describe_device, git_state, write_atomically
 
 _QUICK = flags.DEFINE_boolean("quick", False, "T up to 1e4 only, in under two minutes; not into results/theory.")
-_WORKERS = flags.DEFINE_integer("workers", None, "Processes; default 2, with --quick 1.", lower_bound=1)
+_WORKERS = flags.DEFINE_integer("workers", 2, "Processes.", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "Where the files go; default results/theory, or runs/theory/quick.")
 _CACHE = flags.DEFINE_string("cache", "runs/theory/cache", "Where finished measurements are kept, to go on from.")
 
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
         command = "make theory QUICK=1" if quick else "make theory"
     folder = pathlib.Path(output or ("runs/theory/quick" if quick else "results/theory"))
     try:
-        print(run(quick, workers or (1 if quick else 2), folder, pathlib.Path(_CACHE.value), command))
+        print(run(quick, workers, folder, pathlib.Path(_CACHE.value), command))
     except InputError as error:
         print(f"theory: {error}", file=sys.stderr)
         return 2

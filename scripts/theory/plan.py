@@ -16,7 +16,7 @@ def full() -> list[Task]:
         transport=20_000,
         compare=(10_000, 100_000),
         order=100_000,
-        dimension=32,
+        dimension=(10_000, 32),
     )
 
 
@@ -29,8 +29,8 @@ def quick() -> list[Task]:
         drift=(500, 5000, 1024),
         transport=4000,
         compare=(1000,),
-        order=10_000,
-        dimension=8,
+        order=3000,
+        dimension=(1000, 32),
     )
 
 
@@ -41,7 +41,7 @@ def _plan(
     transport: int,
     compare: tuple[int, ...],
     order: int,
-    dimension: int,
+    dimension: tuple[int, int],
 ) -> list[Task]:
     """All tasks.
 
@@ -52,7 +52,7 @@ def _plan(
       transport: n.
       compare: T at which every method's learning rate is tuned on the same grid.
       order: T at which Algorithm 2 is compared over σ.
-      dimension: n of the runs over d.
+      dimension: T and n of the runs over d.
     """
     tasks = _rates(steps, replicates) + _algorithm2(steps, replicates, order)
     plain, momentum, count = drift
@@ -66,8 +66,7 @@ def _plan(
         tasks.append(Task("transport", "transport", "igt", length, transport, objective, sigma=sigma, setting=setting))
     for dim in (1, 10, 100, 1000):
         for method in ("nsgdm", "nigt"):
-            length = min(10_000, steps[-1])
-            tasks.append(Task("run", "dimension", method, length, dimension, "cos_equal", sigma=1.0, dim=dim))
+            tasks.append(Task("run", "dimension", method, *dimension, "cos_equal", sigma=1.0, dim=dim))
     for batch in (1, 4, 16, 64, 256):
         for length in (t for t in steps if 1000 <= t <= 100_000):
             tasks.append(Task("run", "batch", "nsgd", length, 32, noise="skewed", sigma=SIGMA["cos"], batch=batch))
