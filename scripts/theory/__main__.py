@@ -36,9 +36,12 @@ def run(quick: bool, workers: int, output: pathlib.Path, cache: pathlib.Path, co
     except OSError as error:
         raise InputError(f"{output}: {error.strerror}; choose another --output") from error
     todo = plan.quick() if quick else plan.full()
-    records = [record for own in execution.run_all(todo, cache, workers) for record in own]
+    done = execution.run_all(todo, cache, workers)
+    records = [record for own in done for record in own.records]
     made = {"command": command, "quick": quick, **git_state(), "source": execution.source_digest(), "seed": tasks.SEED}
-    made |= {"device": describe_device(1), "workers": workers, "seconds": round(time.monotonic() - start)}
+    made |= {"device": describe_device(1), "workers": workers, "tasks": len(done)}
+    # A task that the cache held counts with the time that it took then.
+    made |= {"task_seconds": round(sum(own.seconds for own in done)), "wall_seconds": round(time.monotonic() - start)}
     write_atomically(output / "measurements.csv", tables.as_csv(tables.record_rows(records), tables.RECORD_COLUMNS))
     # From here on, all is made from that file, so that anyone can make it again from it.
     records = tables.read_records(output / "measurements.csv")

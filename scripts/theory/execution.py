@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import pathlib
 import sys
+import time
 from collections.abc import Sequence
 
 import tqdm
@@ -39,8 +40,21 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def run_all(tasks: Sequence[Task], cache: pathlib.Path, workers: int) -> list[list[Record]]:
-    """The records of every task, in the tasks' order.
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """A finished task.
+
+    Attributes:
+      seconds: That measuring took.
+      records: What it yielded.
+    """
+
+    seconds: float
+    records: list[Record]
+
+
+def run_all(tasks: Sequence[Task], cache: pathlib.Path, workers: int) -> list[Done]:
+    """Every task, measured, in the tasks' order.
 
     Args:
       tasks: To measure; what the cache holds, of the same code, is not measured again.
@@ -58,7 +72,7 @@ def run_all(tasks: Sequence[Task], cache: pathlib.Path, workers: int) -> list[li
     missing = sorted((task for task in tasks if not _file(own, task).exists()), key=lambda task: -task.cost)
     total = sum(task.cost for task in tasks)
     with tqdm.tqdm(
-        total=round(total), initial=round(total - sum(t.cost for t in missing)), unit_scale=True, unit="", disable=None,
+        total=round(total), initial=round(total - sum(t.cost for t in missing)), unit_scale=True, unit="", mininterval=1.0,
         bar_format="theory: {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}", file=sys.stderr,
     ) as bar:  # fmt: skip
         for task in _done(missing, own, workers):
@@ -87,12 +101,15 @@ def _done(tasks: Sequence[Task], cache: pathlib.Path, workers: int):
 
 
 def _measure(task: Task, cache: pathlib.Path) -> None:
-    text = json.dumps([dataclasses.asdict(record) for record in execute(task)])
-    write_atomically(_file(cache, task), text + "\n")
+    start = time.monotonic()
+    records = [dataclasses.asdict(record) for record in execute(task)]
+    kept = {"seconds": round(time.monotonic() - start, 3), "records": records}
+    write_atomically(_file(cache, task), json.dumps(kept) + "\n")
 
 
-def _read(file: pathlib.Path) -> list[Record]:
-    return [Record(**fields) for fields in json.loads(file.read_text())]
+def _read(file: pathlib.Path) -> Done:
+    kept = json.loads(file.read_text())
+    return Done(kept["seconds"], [Record(**fields) for fields in kept["records"]])
 
 
 def _file(cache: pathlib.Path, task: Task) -> pathlib.Path:
