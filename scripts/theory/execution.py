@@ -71,10 +71,9 @@ def run_all(tasks: Sequence[Task], cache: pathlib.Path, workers: int) -> list[Do
         raise InputError(f"{own}: {error.strerror}; choose another --cache") from error
     missing = sorted((task for task in tasks if not _file(own, task).exists()), key=lambda task: -task.cost)
     total = sum(task.cost for task in tasks)
-    with tqdm.tqdm(
-        total=round(total), initial=round(total - sum(t.cost for t in missing)), unit_scale=True, unit="", mininterval=1.0,
-        bar_format="theory: {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}", file=sys.stderr,
-    ) as bar:  # fmt: skip
+    form = "theory: {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
+    before = round(total - sum(task.cost for task in missing))
+    with tqdm.tqdm(total=round(total), initial=before, bar_format=form, mininterval=1.0, file=sys.stderr) as bar:
         for task in _done(missing, own, workers):
             bar.set_postfix_str(f"{task.experiment} {task.method} T={task.steps}")
             bar.update(round(task.cost))
