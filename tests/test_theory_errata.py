@@ -78,7 +78,8 @@ def test_e5_alpha_1_is_1_only_if_g_0_is_d(g, k):
     d = _constant(k, g) ** (-14 / 3)
     eta0 = _constant(k, g) / d ** (2 / 7)
     assert 1 / (eta0**2 * d) == pytest.approx(1)
-    assert 1 / (eta0**2 * (d + 3 * g**2)) == pytest.approx(d / (d + 3 * g**2)) < 0.993  # with G_1 it is not
+    # with G_1 in its place it is not
+    assert 1 / (eta0**2 * (d + 3 * g**2)) == pytest.approx(d / (d + 3 * g**2)) and d / (d + 3 * g**2) < 0.993
 
 
 def test_e8_without_decay_the_first_error_stays():
