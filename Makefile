@@ -10,6 +10,7 @@ SEED ?= 0
 GIN ?=
 RESULTS ?= results/laptop/demo
 THREADS ?=
+QUICK ?=
 export TF_USE_LEGACY_KERAS = 1
 export TF_CPP_MIN_LOG_LEVEL = 3
 export CUDA_VISIBLE_DEVICES = -1
@@ -18,7 +19,7 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench test test-full lint lock clean
+.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench theory test test-full lint lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -63,6 +64,9 @@ tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 
 bench: $(VENV)/.ready ## Time the optimizers' updates on BERT-Base's and ResNet-50's variables (results/bench)
 	@TF_ENABLE_ONEDNN_OPTS=1 $(PY) -m scripts.bench
+
+theory: $(VENV)/.ready ## Measure the paper's theory (results/theory); QUICK=1: two minutes, into runs/theory/quick
+	@$(PY) -m scripts.theory $(if $(QUICK),--quick)
 
 test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)

@@ -63,7 +63,7 @@ def momentum(records: Sequence[Record]) -> Figure:
 
 
 def rates(records: Sequence[Record]) -> Figure:
-    """Theorems 1 and 3: measured, with the bounds dashed above."""
+    """Theorems 1 and 3: measured, with the bounds dashed above; and the mean over d."""
     problems_ = (
         ("cos", "gaussian"),
         ("cos", "skewed"),
@@ -75,21 +75,27 @@ def rates(records: Sequence[Record]) -> Figure:
     for axes, (objective, noise) in zip(panels.flat, problems_, strict=False):
         _rates_panel(axes, records, objective, noise, ("nsgd", "nsgdm", "nigt"), "mean_grad_norm", bounds=True)
         axes.set_title(f"{objective}, {noise.replace('_', ' ')} noise")
-    legend = panels.flat[5]
-    legend.axis("off")
-    handles, labels = panels.flat[0].get_legend_handles_labels()
-    legend.legend(handles, labels, loc="center", fontsize=9)
+    last = panels.flat[5]
+    for method in ("nsgdm", "nigt"):
+        own = pick(records, experiment="dimension", method=method, quantity="mean_grad_norm")
+        own.sort(key=lambda r: r.dim)
+        errors = [2 * r.stderr for r in own]
+        line = {"color": COLOURS[method], "label": LABELS[method], "marker": "o", "markersize": 3}
+        last.errorbar([r.dim for r in own], [r.value for r in own], errors, **line)
+    last.set(xscale="log", xlabel="d", ylabel="mean of ‖∇F(w_t)‖", title=f"cos_equal, R = σ = 1, T = {own[0].T:,}")
+    last.set_ylim(bottom=0)
+    last.legend(fontsize=6)
     return figure
 
 
 def comparison(records: Sequence[Record]) -> Figure:
     """All methods on `cos`, Gaussian noise."""
-    figure, (left, right) = _axes(1, 2, (11, 4.2))
+    figure, (left, right) = _axes(1, 2, (11, 5.2))
     for axes, noise in ((left, "gaussian"), (right, "skewed")):
         present = {r.method for r in records if r.experiment == "rates" and (r.objective, r.noise) == ("cos", noise)}
         _rates_panel(axes, records, "cos", noise, [name for name in LABELS if name in present], "mean_grad_norm")
         axes.set_title(f"cos, {noise} noise, σ = 2")
-        axes.legend()
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=2)
     return figure
 
 

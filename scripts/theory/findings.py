@@ -112,9 +112,9 @@ def _others(records: Sequence[Record]) -> str:
     values = ", ".join(f"{r.method} {number(r)}" for r in last)
     return (
         f"**Methods outside the paper's theory** on `cos`, Gaussian noise, T = {last[0].T:,} (n = "
-        f"{last[0].replicates}), smallest mean first: {values}. Near a minimum `cos` is nearly quadratic, which is what "
-        "igt (Arnold et al.'s transport) was made for; no bound covers it off quadratics, and at t = 10 its momentum "
-        "is biased there (acceptance table)."
+        f"{last[0].replicates}), smallest mean first: {values}. Near a minimum `cos` is nearly quadratic, which is "
+        "what igt (Arnold et al.'s transport) was made for; no bound covers it off quadratics, and at t = 10 its "
+        "momentum is biased there (acceptance table)."
     )
 
 
