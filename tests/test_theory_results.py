@@ -16,8 +16,7 @@ import pytest
 
 from data.errors import InputError
 from nigt.theory import methods, problems
-from scripts.theory import __main__ as command
-from scripts.theory import acceptance, execution, figures, findings, plan, report, selection, tables, tasks
+from scripts.theory import acceptance, execution, figures, findings, making, plan, report, selection, tables, tasks
 from scripts.theory.tasks import Record, Task
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -35,9 +34,9 @@ def committed() -> list[Record]:
 
 
 def tiny() -> list[Task]:
-    """The quick plan with T up to 1e3·√10, n of 2 to 8."""
-    steps = (100, 1000, 1778)
-    return plan._plan(steps, dict.fromkeys(steps, 3), (60, 60, 32), 60, (1000,), 300, (200, 2))
+    """The quick plan with T up to 1100, n of 2 or 3."""
+    steps = (100, 1000, 1100)
+    return plan._plan(steps, dict.fromkeys(steps, 3), (60, 60, 32), 60, (100,), 100, (100, 2))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,8 @@ def output(tmp_path_factory) -> pathlib.Path:
     patch = pytest.MonkeyPatch()
     patch.setattr(plan, "quick", tiny)
     patch.setattr(tasks.tuning, "FACTORS", (0.5, 1.0, 2.0))
-    command.run(True, 1, folder / "results", folder / "cache", "a command")
+    (folder / "results").mkdir()
+    making.run(True, 1, folder / "results", folder / "cache", "a command")
     patch.undo()
     return folder
 
@@ -69,7 +69,7 @@ def test_rates_csv_is_the_contracts(output):
     assert lines[0] == RATES
     rows = list(csv.DictReader(lines))
     keys = [tuple(row[k] for k in ("objective", "noise", "method", "T")) for row in rows]
-    assert len(set(keys)) == len(keys) and {row["T"] for row in rows} == {"100", "1000", "1778"}
+    assert len(set(keys)) == len(keys) and {row["T"] for row in rows} == {"100", "1000", "1100"}
     assert {row["method"] for row in rows} == METHODS
     assert {row["noise"] for row in rows} == {"gaussian", "skewed", "finite_sum"}
     for row in rows:
@@ -83,7 +83,7 @@ def test_the_second_call_measures_nothing_and_writes_the_same(output, monkeypatc
     before = {path.name: path.read_bytes() for path in (output / "results").iterdir()}
     monkeypatch.setattr(plan, "quick", tiny)
     monkeypatch.setattr(execution, "execute", lambda task: pytest.fail("measured again"))
-    command.run(True, 1, output / "results", output / "cache", "a command")
+    making.run(True, 1, output / "results", output / "cache", "a command")
     after = {path.name: path.read_bytes() for path in (output / "results").iterdir()}
     assert {name for name in before if before[name] != after[name]} <= {"made.json", "report.md"}
 
