@@ -191,6 +191,13 @@ def test_lemma_2_holds_at_every_step_for_any_direction(name, seed, kind, constan
         assert sum(norms) <= limit + 1e-9
 
 
+def test_lemma_2s_sum_is_its_steps_added_up():
+    gap, rate, smoothness, errors = 2.0, 0.3, 1.7, np.array([0.1, 0.5, 0.2, 0.9])
+    steps = [bounds.lemma2_step(0.0, error, rate, smoothness) for error in errors]
+    total = bounds.lemma2_sum(gap, rate, smoothness, errors.sum(), len(errors))
+    assert total == pytest.approx(3 / rate * (gap + sum(steps)), rel=1e-12)
+
+
 def test_lemma_2_with_smaller_constants_is_false():
     """So that the test above can fail: 8/3 may become 2, but not with 1 + ε on ‖∇F‖ at the same time."""
     objective = problems.objective("cos")

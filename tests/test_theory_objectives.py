@@ -69,6 +69,19 @@ def test_replicates_are_evaluated_one_by_one_and_f_is_never_negative(function):
     assert np.linalg.norm(function.gradient(points), axis=1).max() <= function.gradient_bound
 
 
+def test_the_gradient_bounds_are_reached_where_every_coordinate_is_steepest():
+    for name, steepest in (("cos", np.pi / 2), ("cosill", np.pi / 2), ("gm", 1 / np.sqrt(3))):
+        function = FUNCTIONS[name]
+        norm = np.linalg.norm(function.gradient(np.full(function.dim, steepest)))
+        assert norm == pytest.approx(function.gradient_bound, rel=1e-12)
+    robust = FUNCTIONS["robust"]  # every example alone, at the point along it where its residual is 1/√3
+    lengths = np.linalg.norm(robust.rows, axis=1)
+    points = robust.rows * ((robust.targets + 1 / np.sqrt(3)) / lengths**2)[:, np.newaxis]
+    norms = np.linalg.norm(robust.example_gradient(points, np.arange(len(points))[:, np.newaxis]), axis=1)
+    assert norms.max() == pytest.approx(robust.gradient_bound, rel=1e-12)
+    assert np.sqrt(np.mean(norms**2)) == pytest.approx(robust.sample_sigma, rel=1e-12)
+
+
 def test_the_starts_are_the_stated_ones():
     gaps = {name: FUNCTIONS[name].gap for name in ("cos", "gm", "cosill", "cos_equal", "cos_equal, d = 3")}
     assert gaps == pytest.approx(

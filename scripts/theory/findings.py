@@ -104,9 +104,9 @@ def _exponents(records: Sequence[Record]) -> str:
     reach = (flat * share / (1 - share)) ** 4
     return (
         f"**The clean slopes of Theorem 4 are {'not reached' if missed else 'reached in part'}.** Started near a "
-        f"minimum: {' and '.join(parts)}, T ≤ {max(r.T for r in pick(records, **near)):,}. Without noise the reason is D: "
-        f"G_t = D + 2g² + g²t^¼ with D + 2g² = {flat:.1f}·g², so the exponent of η_t comes within 1 % of −1/2 only from "
-        f"t ≈ {reach:.0e} on."
+        f"minimum: {' and '.join(parts)}, T ≤ {max(r.T for r in pick(records, **near)):,}. Without noise the reason is "
+        f"D: G_t = D + 2g² + g²t^¼ with D + 2g² = {flat:.1f}·g², so the exponent of η_t comes within 1 % of −1/2 only "
+        f"from t ≈ {reach:.0e} on."
     )
 
 
