@@ -52,13 +52,13 @@ _STYLE: dict = {
 
 def momentum(records: Sequence[Record]) -> Figure:
     """One screen: the drift of section 2's counterexample, and where normalized SGD ends with skewed noise."""
-    figure, (left, right) = _axes(1, 2, (9.6, 3.8))
+    figure, (left, right) = _axes(1, 2, (9.6, 4.6))
     _drift_panel(left, records)
     _rates_panel(right, records, "cos", "skewed", ("nsgd", "nsgdm", "nigt"), "last_grad_norm")
     right.set_title("a rare large gradient (p = 0.1): the last iterate")
     right.set_ylabel("‖∇F(w_T)‖")
     right.axhline(2 * np.sqrt(0.1 / 0.9), color="0.4", linestyle=":", linewidth=1, label="σ√(p/(1 − p))")
-    right.legend()
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=2)
     return figure
 
 
@@ -71,7 +71,7 @@ def rates(records: Sequence[Record]) -> Figure:
         ("gm", "gaussian"),
         ("robust", "finite_sum"),
     )
-    figure, panels = _axes(2, 3, (11.5, 6.6))
+    figure, panels = _axes(2, 3, (11.5, 8.4))
     for axes, (objective, noise) in zip(panels.flat, problems_, strict=False):
         _rates_panel(axes, records, objective, noise, ("nsgd", "nsgdm", "nigt"), "mean_grad_norm", bounds=True)
         axes.set_title(f"{objective}, {noise.replace('_', ' ')} noise")
@@ -84,7 +84,7 @@ def rates(records: Sequence[Record]) -> Figure:
         last.errorbar([r.dim for r in own], [r.value for r in own], errors, **line)
     last.set(xscale="log", xlabel="d", ylabel="mean of ‖∇F(w_t)‖", title=f"cos_equal, R = σ = 1, T = {own[0].T:,}")
     last.set_ylim(bottom=0)
-    last.legend(fontsize=6)
+    last.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), fontsize=7)
     return figure
 
 
@@ -158,7 +158,7 @@ def _drift_panel(axes: Axes, records: Sequence[Record]) -> None:
     (plain,) = pick(records, experiment="drift", quantity="drift", setting="p=0.25 beta=0")
     axes.axhline(plain.value, color=COLOURS["nsgd"], label=f"without momentum: {plain.value:.3f} (1 − 2p = 0.5)")
     axes.set(xlabel="1 − β", ylabel="drift per step, in η", title="∇F = 0 everywhere, p = 0.25: the walk away")
-    axes.legend()
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=1)
 
 
 def _rates_panel(axes, records, objective, noise, names, quantity, bounds=False) -> None:
@@ -175,4 +175,4 @@ def _rates_panel(axes, records, objective, noise, names, quantity, bounds=False)
             axes.plot(steps, line, color=COLOURS[name], linestyle="--", linewidth=1, label=f"{LABELS[name]}: bound")
     axes.set(xscale="log", yscale="log", xlabel="T", ylabel="mean of ‖∇F(w_t)‖, t ≤ T")
     if bounds:
-        axes.legend(fontsize=6)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), fontsize=7)

@@ -39,6 +39,7 @@ def negative(records: Sequence[Record]) -> list[str]:
         _gaussian(records),
         _batches(records),
         _exponents(records),
+        _slow(records),
         _others(records),
         _loose(records),
     ]
