@@ -10,6 +10,7 @@ SEED ?= 0
 GIN ?=
 RESULTS ?= results/laptop/demo
 THREADS ?=
+QUICK ?=
 export TF_USE_LEGACY_KERAS = 1
 export TF_CPP_MIN_LOG_LEVEL = 3
 export CUDA_VISIBLE_DEVICES = -1
@@ -18,7 +19,7 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench soak test test-full lint audit lock clean
+.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench soak theory test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -70,6 +71,9 @@ soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTE
 	@$(PY) -m data.laptop --data_dir=.data/laptop
 	@$(PY) -m scripts.soak --minutes=$(or $(MINUTES),10) $(if $(OUTPUT),--output=$(OUTPUT)) \
 	  $(if $(filter command line environment,$(origin SEED)),--seed=$(SEED))
+
+theory: $(VENV)/.ready ## Measure the paper's theory (results/theory); QUICK=1: two minutes, into runs/theory/quick
+	@$(PY) -m scripts.theory $(if $(QUICK),--quick)
 
 test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)

@@ -9,11 +9,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 Arrays = list[np.ndarray]
+Scalar = float | np.ndarray  # an array: one a replicate, of size 1 along the last axis
+Each = Scalar | list[Scalar]
 
 
 def whole_norm(values: np.ndarray) -> np.ndarray:
     """‖values‖ over all elements."""
     return np.asarray(np.linalg.norm(values))
+
+
+def last_axis_norm(values: np.ndarray) -> np.ndarray:
+    """‖values‖ over the last axis, which is kept with size 1: one norm a replicate."""
+    return np.sqrt(np.einsum("...d,...d->...", values, values))[..., np.newaxis]
 
 
 @dataclasses.dataclass
@@ -24,7 +31,7 @@ class Settings:
       normalization: "layer", "global" or "none".
       scale_by_weight_norm, transport, weight_decay, weight_norm_floor: As there.
       multiplier: Of the learning rate of excluded variables.
-      norm: Of one variable; for replicates in the leading axes, one over the last axis that keeps it.
+      norm: Of one variable; for replicates in the leading axes, one over the last axis that keeps it (last_axis_norm).
     """
 
     normalization: str = "layer"
@@ -42,6 +49,7 @@ class TwoSlot:
     Attributes:
       w, x: The iterate and the gradient point of each variable.
       m: The momentum.
+      settings: What it is made of.
     """
 
     def __init__(
@@ -60,7 +68,7 @@ class TwoSlot:
         self.w: Arrays = [np.array(start, np.float64) for start in starts]
         self.x: Arrays = [w.copy() for w in self.w]
         self.m: Arrays = [np.zeros_like(w) for w in self.w]
-        self._excluded, self._settings = list(excluded), settings
+        self._excluded, self.settings = list(excluded), settings
         self._decays = [0.0 if out else settings.weight_decay for out in undecayed or [False] * len(self.w)]
 
     def decayed(self, gradients: Sequence[np.ndarray]) -> Arrays:
@@ -71,20 +79,21 @@ class TwoSlot:
     def step(
         self,
         gradients: Sequence[np.ndarray],
-        rates: Sequence[float] | float,
-        betas: Sequence[float] | float,
-        next_betas: Sequence[float] | float,
+        rates: Each,
+        betas: Each,
+        next_betas: Each,
     ) -> None:
         """m ← β·m + (1−β)·g;  w_{t+1} = w_t − s·m;  x_{t+1} = w_{t+1} + β'/(1−β')·(w_{t+1} − w_t).
 
         Args:
           gradients: Taken at x.
-          rates, betas: η and β of this step, one or one a variable.
+          rates, betas: η and β of this step, one, or a list with one a variable; an array is one, for replicates, and
+            broadcasts with the variables.
           next_betas: β', of the step to come.
         """
-        settings, count = self._settings, len(self.w)
+        settings, count = self.settings, len(self.w)
         gradients = self.decayed(gradients)
-        per_variable = [np.broadcast_to(value, count) for value in (rates, betas, next_betas)]
+        per_variable = [value if isinstance(value, list) else [value] * count for value in (rates, betas, next_betas)]
         for i, beta in enumerate(per_variable[1]):
             self.m[i] = beta * self.m[i] + (1 - beta) * gradients[i]
         ratios = self._ratios()
@@ -95,10 +104,11 @@ class TwoSlot:
 
     def _ratios(self) -> list[np.ndarray]:
         """‖x‖/‖m‖ or 1/‖m‖ of each variable, 1 where a norm is 0 or nothing is normalized."""
-        settings, one = self._settings, np.ones(())
+        settings, one = self.settings, np.ones(())
         if settings.normalization == "none":
             return [one] * len(self.w)
-        weights, momentums = ([settings.norm(a) for a in arrays] for arrays in (self.x, self.m))
+        weights = [settings.norm(x) if settings.scale_by_weight_norm else one for x in self.x]
+        momentums = [settings.norm(m) for m in self.m]
         if settings.normalization == "global":
             included = [i for i, excluded in enumerate(self._excluded) if not excluded]
             weights, momentums = (
@@ -124,25 +134,33 @@ class Algorithm2:
           constant: 26 as printed, 52 as the proof needs.
         """
         self.method, self._bound = method, gradient_bound
-        self._c = np.sqrt(7 / (constant * gradient_bound ** (6 / 7)))
+        self._c = float(np.sqrt(7 / (constant * gradient_bound ** (6 / 7))))
         d = self._c ** (-14 / 3)
-        self.t, self.sums = 1, [d, 3 * gradient_bound**2 + d]  # G_0 = D (the proof) and G_1
+        self.t = 1
+        self.sums: list[Scalar] = [d, 3 * gradient_bound**2 + d]  # G_{t−1} and G_t; G_0 = D (the proof)
 
-    def rate(self, t: int) -> float:
-        """η_t, for t up to the step to come."""
-        return self._c / (self.sums[t] ** 2 * (t + 1) ** 3) ** (1 / 7)
+    def rate(self, t: int) -> Scalar:
+        """η_t, of the step to come (t = self.t) and the one before it."""
+        return self._c / (self._sum(t) ** 2 * (t + 1) ** 3) ** (1 / 7)
 
-    def beta(self, t: int) -> float:
-        """β_t = 1 − α_t."""
-        return 1 - min(1.0, 1 / (t * self.rate(t - 1) ** 2 * self.sums[t - 1]))
+    def alpha(self, t: int) -> Scalar:
+        """α_t, of the step to come and the one after."""
+        return 1 / (t * self.rate(t - 1) ** 2 * self._sum(t - 1))
+
+    def beta(self, t: int) -> Scalar:
+        """β_t = 1 − α_t; α_1 = 1 up to rounding."""
+        return 1 - np.minimum(1.0, self.alpha(t))
+
+    def _sum(self, t: int) -> Scalar:
+        return self.sums[t - self.t + 1]
 
     def step(self, gradients: Sequence[np.ndarray], second: Sequence[np.ndarray], factor: float = 1.0) -> None:
         """One step; gradients and second are independent samples at x. factor: On η_t; 1 as printed."""
         t = self.t
         self.method.step(gradients, factor * self.rate(t), self.beta(t), self.beta(t + 1))
-        pairs = zip(gradients, second, strict=True)
-        distance = sum(float(np.sum((np.asarray(a) - np.asarray(b)) ** 2)) for a, b in pairs)
-        self.sums.append(self.sums[t] + distance + self._bound**2 * ((t + 1) ** 0.25 - t**0.25))
+        pairs, norm = zip(gradients, second, strict=True), self.method.settings.norm
+        distance = sum((norm(np.asarray(a, np.float64) - np.asarray(b)) ** 2 for a, b in pairs), start=np.zeros(()))
+        self.sums = [self.sums[1], self.sums[1] + distance + self._bound**2 * ((t + 1) ** 0.25 - t**0.25)]
         self.t += 1
 
 
@@ -162,7 +180,8 @@ class Released:
     def step(self, gradients: Sequence[np.ndarray], learning_rate: float) -> None:
         """One step with the paper's η0 as learning_rate."""
         self.t += 1
-        rates, betas = [], []
+        rates: list[Scalar] = []
+        betas: list[Scalar] = []
         for i, gradient in enumerate(self.method.decayed(gradients)):
             size = float(np.linalg.norm(gradient))
             self._sums[i] += size

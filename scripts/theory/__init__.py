@@ -1,0 +1,1 @@
+"""`make theory`: plan, run and report the measurements of nigt.theory."""

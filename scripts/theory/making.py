@@ -1,0 +1,43 @@
+"""Makes results/theory: measures what is missing, and writes every file from measurements.csv."""
+
+import json
+import pathlib
+import time
+
+from scripts.theory import acceptance, execution, figures, plan, report, tables, tasks
+from trainers.run_directory import describe_device, git_state, write_atomically
+
+
+def run(quick: bool, workers: int, output: pathlib.Path, cache: pathlib.Path, command: str) -> str:
+    """Measures what the cache lacks, writes all files and returns the acceptance table.
+
+    Args:
+      quick: Which plan.
+      workers: Processes.
+      output: An existing directory, for the files.
+      cache: A directory, made if missing, of finished measurements.
+      command: What the files say made them.
+
+    Raises:
+      InputError: The cache cannot be written.
+    """
+    start = time.monotonic()
+    todo = plan.quick() if quick else plan.full()
+    done = execution.run_all(todo, cache, workers)
+    records = [record for own in done for record in own.records]
+    made = {"command": command, "quick": quick, **git_state(), "source": execution.source_digest(), "seed": tasks.SEED}
+    made |= {"device": describe_device(1), "workers": workers, "tasks": len(done)}
+    # A task that the cache held counts with the time that it took then.
+    made |= {"task_seconds": round(sum(own.seconds for own in done)), "wall_seconds": round(time.monotonic() - start)}
+    write_atomically(output / "measurements.csv", tables.as_csv(tables.record_rows(records), tables.RECORD_COLUMNS))
+    # From here on, all is made from that file, so that anyone can make it again from it.
+    records = tables.read_records(output / "measurements.csv")
+    write_atomically(output / "rates.csv", tables.as_csv(tables.rate_rows(records), tables.RATE_COLUMNS))
+    rows = acceptance.rows(records)
+    cells = [row.cells() for row in rows]
+    write_atomically(output / "acceptance.csv", tables.as_csv(cells, acceptance.COLUMNS))
+    write_atomically(output / "made.json", json.dumps(made, indent=2) + "\n")
+    for name, draw in figures.FIGURES.items():
+        figures.save(draw(records), output / f"{name}.png")
+    write_atomically(output / "report.md", report.text(records, rows, made))
+    return report.table(rows)
