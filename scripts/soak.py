@@ -21,6 +21,7 @@ from trainers.run_directory import git_state, write_atomically
 
 RUNS = ("bert_nigt", "resnet_nigt", "bert_adam", "resnet_sgd")
 KILLS = 20  # in one run
+KILLED = faults.SETTINGS | {"train_steps": 600}  # long enough for so many
 SLIPS = 100  # in the gin files, a round
 
 
@@ -42,20 +43,22 @@ class Soak:
 
     def __init__(self, folder: pathlib.Path, data: pathlib.Path, seed: int):
         self._folder, self._data, self._generator = folder, data, random.Random(seed)
-        self._references: dict[str, pathlib.Path] = {}
+        self._references: set[pathlib.Path] = set()
         self.tried: collections.Counter[str] = collections.Counter()
         self.losses: list[str] = []
 
     def kill(self, name: str, count: int) -> None:
         """Kills a run so often and compares it with the unbroken one."""
         directory = self._folder / f"kills-{name}-{self.tried['runs killed to pieces']}"
-        argv = arguments(name, directory, self._data, **faults.SETTINGS)
+        argv = arguments(name, directory, self._data, **KILLED)
         with self._judging(f"{name} after kills", directory):
-            reference = self._reference(name)
+            reference = self._reference(name, KILLED)
             done = kills.kill_and_resume(
-                argv, directory.with_suffix(".out"), count, faults.STEPS, faults.INTERVAL, self._generator
+                argv, directory.with_suffix(".out"), count, KILLED["train_steps"], faults.INTERVAL, self._generator
             )
             self.tried["runs killed to pieces"] += 1
+            most = f"most kills in one run of {name}"
+            self.tried[most] = max(self.tried[most], sum(done.by_kind.values()))
             for kind, number in done.by_kind.items():
                 self.tried[f"kills while {kind}"] += number
             found = [f"exit status {done.status}"] if done.status else kills.differences(reference, directory)
@@ -67,7 +70,7 @@ class Soak:
         folder.mkdir()
         with self._judging(fault.__name__, folder):
             self.tried[f"fault: {fault.__name__}"] += 1
-            fault(faults.Case(folder, self._data, self._reference("bert_nigt"), self._generator))
+            fault(faults.Case(folder, self._data, self._reference("bert_nigt", faults.SETTINGS), self._generator))
 
     def slips(self, count: int) -> None:
         """Slips in the gin files."""
@@ -96,14 +99,14 @@ class Soak:
             ]
         )
 
-    def _reference(self, name: str) -> pathlib.Path:
+    def _reference(self, name: str, settings: dict) -> pathlib.Path:
         """The directory of the unbroken run."""
-        if name not in self._references:
-            directory = self._folder / f"reference-{name}"
-            run = Run(arguments(name, directory, self._data, **faults.SETTINGS), directory.with_suffix(".out"))
+        directory = self._folder / f"reference-{name}-{settings['train_steps']}"
+        if directory not in self._references:
+            run = Run(arguments(name, directory, self._data, **settings), directory.with_suffix(".out"))
             assert run.wait(900) == 0, run.text()[-1000:]
-            self._references[name] = directory
-        return self._references[name]
+            self._references.add(directory)
+        return directory
 
     def _judging(self, what: str, files: pathlib.Path):
         return _Judging(self, what, files)
