@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 
 import pytest
 
@@ -40,6 +41,23 @@ def test_a_run_that_is_killed_ends_as_the_unbroken_one(name, count, laptop_data,
     done = kills.kill_and_resume(argv, tmp_path / "killed.out", count, faults.STEPS, faults.INTERVAL, generator)
     assert done.status == 0 and sum(done.by_kind.values()) >= count - 1, done
     assert not kills.differences(unbroken, tmp_path / "killed")
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_a_run_under_a_strategy_is_resumed_in_the_middle_of_a_loop(laptop_data, tmp_path):
+    """Its variables and the sums of its metrics are mirrored; SIGTERM finds it between two ends of loops."""
+    settings = faults.SETTINGS | {"experiment__strategy": "'mirrored'", "train_steps": 40}
+    for name in ("unbroken", "broken"):
+        argv = arguments("bert_nigt", tmp_path / name, laptop_data, **settings)
+        run = Run(argv, tmp_path / f"{name}.out")
+        if name == "broken":
+            assert run.wait_for(lambda run=run: run.step() >= 5)
+            run.send(signal.SIGTERM)
+            assert run.wait() == 4, run.text()[-1000:]
+            run = Run(argv, tmp_path / "resumed.out")
+        assert run.wait() == 0, run.text()[-1000:]
+    assert not kills.differences(tmp_path / "unbroken", tmp_path / "broken")
 
 
 def test_the_same_twice_is_bit_identical_and_a_difference_is_seen(reference, laptop_data, tmp_path):

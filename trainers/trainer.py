@@ -140,8 +140,9 @@ class IterateTrainer(base_trainer.Trainer):
         """The loop's metrics, and how many steps NIGT has skipped so far because a gradient was NaN or infinite."""
         logs = super().train_loop_end()
         if hasattr(self.optimizer, "skipped_steps"):
-            logs["skipped_steps"] = tf.convert_to_tensor(self.optimizer.skipped_steps)
-        return logs
+            logs["skipped_steps"] = self.optimizer.skipped_steps
+        # Under a strategy some are mirrored variables, which neither float() nor TensorBoard's writer takes.
+        return {name: tf.convert_to_tensor(value) for name, value in logs.items()}
 
     def export_best(self, directory: pathlib.Path) -> None:
         """Writes the best checkpoint's w as a SavedModel; the model holds it afterwards."""
