@@ -49,6 +49,14 @@ class Case:
         number = len(list(self.folder.glob("*.out")))
         return Run(argv, self.folder / f"{number}.out", user)
 
+    def linked_text(self) -> pathlib.Path:
+        """A folder of links to the text, of which one can be replaced."""
+        folder = self.folder / "data" / "text"
+        folder.mkdir(parents=True)
+        for file in (self.data / "text").iterdir():
+            (folder / file.name).symlink_to(file.resolve())
+        return folder
+
     def finish_as_the_reference(self, directory: str = "run") -> None:
         """Runs the same command to its end, which has to be the reference's."""
         assert self.start(directory).wait() == 0
@@ -116,16 +124,12 @@ def disk_full(case: Case) -> None:
 
 def damaged_record(case: Case) -> None:
     """A training file is cut off, or a bit flipped: exit 2, with its name; mended, the run ends as the unbroken."""
-    data = case.folder / "data" / "text"
-    data.mkdir(parents=True)
-    for file in (case.data / "text").iterdir():
-        (data / file.name).symlink_to(file.resolve())
+    data = case.linked_text()
     victim = case.generator.choice(sorted(data.glob("train-*")))
     whole = victim.resolve()
     content = bytearray(whole.read_bytes())
-    size = 16 + int.from_bytes(
-        content[:8], "little"
-    )  # of the first record with its frame; the others are about as long
+    # Of the first record with its frame; the others are about as long.
+    size = 16 + int.from_bytes(content[:8], "little")
     # Among the first ones, which the shuffle buffer takes in before the first step.
     place = case.generator.randrange(size, 100 * size)
     if case.generator.random() < 0.5:
@@ -146,10 +150,7 @@ def damaged_record(case: Case) -> None:
 
 def empty_shard(case: Case) -> None:
     """A file of no bytes: exit 2 before anything is written."""
-    data = case.folder / "data" / "text"
-    data.mkdir(parents=True)
-    for file in (case.data / "text").iterdir():
-        (data / file.name).symlink_to(file.resolve())
+    data = case.linked_text()
     victim = case.generator.choice(sorted(data.glob("*.tfrecord")))
     victim.unlink()
     victim.touch()
@@ -200,14 +201,15 @@ def two_runs(case: Case) -> None:
 
 
 def no_permission(case: Case) -> None:
-    """A directory that may not be written, tried as the user nobody: exit 2, nothing in it."""
+    """A directory that may not be written: exit 2, nothing in it. Root, not bound by permissions, runs as nobody."""
     nobody = pwd.getpwnam("nobody")
+    user = (nobody.pw_uid, nobody.pw_gid) if os.getuid() == 0 else None
     for folder in (case.folder, *case.folder.parents[:-1]):
         if folder.stat().st_mode & 0o011 != 0o011:
             folder.chmod(folder.stat().st_mode | 0o011)
     directory = case.folder / "run"
-    directory.mkdir(mode=0o755)
-    _ends(case.start(user=(nobody.pw_uid, nobody.pw_gid)), 2, str(directory), "Permission denied", "MODEL_DIR")
+    directory.mkdir(mode=0o755 if user else 0o555)
+    _ends(case.start(user=user), 2, str(directory), "Permission denied", "MODEL_DIR")
     assert not list(directory.iterdir())
 
 

@@ -4,9 +4,9 @@ import base64
 import pathlib
 
 import nbclient
-import nbformat
 import pytest
 
+from tests.notebooks import execute, stored
 from tests.test_results import make_all
 from trainers import results
 
@@ -14,29 +14,18 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "figure1.ipynb"
 
 
-def execute(cwd: pathlib.Path) -> dict[str, nbformat.NotebookNode]:
-    """The cells by id, after running them all with the kernel started in cwd."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(cwd)}}).execute()
-    return {cell.id: cell for cell in notebook.cells}
-
-
 def test_is_stored_valid_small_and_without_outputs():
-    notebook = nbformat.read(NOTEBOOK, as_version=nbformat.NO_CONVERT)
-    nbformat.validate(notebook)
-    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5) and NOTEBOOK.stat().st_size < 10_000
+    notebook = stored(NOTEBOOK)
     assert notebook.cells[0].cell_type == "markdown"
     assert [cell.metadata.get("tags") for cell in notebook.cells[1:3]] == [["parameters"], None]
     assert notebook.cells[1].source.startswith('RESULTS = "results/laptop/demo"')
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in code)
 
 
 @pytest.mark.parametrize("cwd", [ROOT, ROOT / "notebooks"], ids=["root", "notebooks"])
 def test_draws_the_figure_and_the_table(tmp_path, monkeypatch, cwd):
     results.collect([str(make_all(tmp_path / "runs"))], str(tmp_path / "results"), "final", "a command")
     monkeypatch.setenv("NIGT_RESULTS", str(tmp_path / "results"))
-    cells = execute(cwd)
+    cells = execute(NOTEBOOK, cwd)
     picture = cells["figure"].outputs[0].data["image/png"]
     assert base64.b64decode(picture).startswith(b"\x89PNG\r\n\x1a\n")
     table = cells["end-points"].outputs[0].data["text/html"]
@@ -47,6 +36,6 @@ def test_draws_the_figure_and_the_table(tmp_path, monkeypatch, cwd):
 def test_names_the_file_that_is_missing(monkeypatch):
     monkeypatch.setenv("NIGT_RESULTS", "results/no-such-scale")
     with pytest.raises(nbclient.exceptions.CellExecutionError) as caught:
-        execute(ROOT / "notebooks")
+        execute(NOTEBOOK, ROOT / "notebooks")
     assert caught.value.ename == "InputError"
     assert caught.value.evalue.startswith("results/no-such-scale/runs.csv is missing: train (e.g. `make bert-nigt`)")

@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import nbclient
-import nbformat
 import numpy as np
 import pytest
 
@@ -18,6 +17,7 @@ from data.errors import InputError
 from nigt.theory import methods, problems
 from scripts.theory import acceptance, execution, figures, findings, making, plan, report, selection, tables, tasks
 from scripts.theory.tasks import Record, Task
+from tests.notebooks import execute, stored
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "theory"
@@ -259,22 +259,12 @@ def test_broken_measurements_are_refused_by_name(tmp_path, output, damage, messa
     assert "make theory" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def execute(cwd: pathlib.Path) -> dict[str, nbformat.NotebookNode]:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(cwd)}}).execute()
-    return {cell.id: cell for cell in notebook.cells}
-
-
 def test_the_notebook_is_stored_valid_small_and_without_outputs():
-    notebook = nbformat.read(NOTEBOOK, as_version=nbformat.NO_CONVERT)
-    nbformat.validate(notebook)
-    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5) and NOTEBOOK.stat().st_size < 10_000
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    assert stored(NOTEBOOK).cells
 
 
 def test_the_notebook_runs_from_the_committed_results(committed):
-    cells = execute(ROOT / "notebooks")
+    cells = execute(NOTEBOOK, ROOT / "notebooks")
     for name in ("momentum", "walk", "rates", "adaptivity"):
         assert base64.b64decode(cells[name].outputs[-1].data["image/png"]).startswith(b"\x89PNG\r\n\x1a\n")
     verdicts = cells["verdicts"].outputs[0].data["text/html"]
@@ -286,6 +276,6 @@ def test_the_notebook_runs_from_the_committed_results(committed):
 def test_the_notebook_names_the_file_that_is_missing(monkeypatch):
     monkeypatch.setenv("NIGT_RESULTS", "runs/no-such-theory")
     with pytest.raises(nbclient.exceptions.CellExecutionError) as caught:
-        execute(ROOT)
+        execute(NOTEBOOK, ROOT)
     assert caught.value.ename == "InputError"
     assert caught.value.evalue == "runs/no-such-theory/measurements.csv is missing: make it with `make theory`"

@@ -65,23 +65,23 @@ class Controller(orbit.Controller):
             return super().restore_checkpoint()
         try:
             with self.strategy.scope():
-                # Before the manager does, which says nothing about what it does not find.
+                # The manager's own method says nothing about what it does not find.
                 self.checkpoint_manager.checkpoint.restore(path).assert_existing_objects_matched()
-            return super().restore_checkpoint(checkpoint_path)
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise InputError(
                 f"{path}: is of another model or version of the code ({reason}); choose another MODEL_DIR"
             ) from error
+        return path
 
     def _maybe_save_checkpoint(self, check_interval: bool = True) -> bool:
-        """At the first end of a loop after each multiple of the checkpoint interval, or always.
+        """At the first end of a loop after each multiple of the checkpoint interval, or always; no step twice.
 
         Raises:
           Diverged: A variable is not finite.
         """
         step, interval = int(self.global_step.numpy()), self.checkpoint_manager.checkpoint_interval
-        if check_interval and step // interval == self._last_saved // interval:
+        if step == self._last_saved or (check_interval and step // interval == self._last_saved // interval):
             return False
         if not self.trainer.all_finite():
             raise Diverged(f"a variable is NaN or infinite at step {step}")

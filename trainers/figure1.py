@@ -19,6 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import StrMethodFormatter
 
 from data.errors import InputError
+from trainers.figure_style import STYLE
 from trainers.results import CURVE_COLUMNS, OPTIMIZERS, PAPER_FINAL, ROOT, RUN_COLUMNS, TASKS, commits, read_rows
 
 COLOURS = {"nigt": "#0b2f7f", "baseline": "#6db3e8"}  # dark and light blue, as the paper's
@@ -40,21 +41,7 @@ PANELS = (
     Panel("resnet", "sgd", "(b) ResNet", "top-1 validation accuracy [%]"),
 )
 
-_STYLE: dict = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "0.3",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.6,
-    "xtick.color": "0.3",
-    "ytick.color": "0.3",
-    "legend.framealpha": 0.9,
-    "legend.edgecolor": "0.85",
-}
+_STYLE = STYLE | {"xtick.color": "0.3", "ytick.color": "0.3"}
 _LAYOUT: dict = {"rect": (0, 0.05, 0.995, 0.95), "wspace": 0.06}  # below: room for the footer
 _MARKED_UP_TO = 40  # evaluations on one line: with more, the marks run together
 

@@ -11,8 +11,9 @@ import sys
 import threading
 from collections.abc import Callable
 
+from trainers.exit_status import ExitStatus
+
 GRACE = 14.0  # seconds from the signal to the end of the process at the latest
-STATUS = 4
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -78,9 +79,9 @@ class Interruption:
             if self._last_words is not None:
                 self._last_words(name)
             else:
-                print(f"trainers.train: {name} before the run began; repeat the command", file=sys.stderr, flush=True)
+                print(f"trainers.train: {name}; nothing was trained, repeat the command", file=sys.stderr, flush=True)
         finally:
-            os._exit(STATUS)
+            os._exit(ExitStatus.INTERRUPTED)
 
     def _read(self) -> int | None:
         """The next of our signals; None when the pipe is closed."""

@@ -16,13 +16,13 @@ from data.errors import InputError, RunError
 from trainers import checkpoints, input_files, run_log
 from trainers.actions import Diverged, Watch
 from trainers.controller import Controller
+from trainers.exit_status import ExitStatus
 from trainers.experiment import Experiment
 from trainers.interruption import Interrupted, Interruption
 from trainers.metrics_log import MetricsLog
 from trainers.run_directory import DISK_FULL, RunDirectory, describe_device
 from trainers.trainer import IterateTrainer
 
-DONE, FAILED, BAD_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 4
 SPLITS = ("train", "selection", "validation")
 
 
@@ -33,7 +33,7 @@ def run(
     mode: str,
     threads: int | None = None,
     interruption: Interruption | None = None,
-) -> int:
+) -> ExitStatus:
     """Trains and evaluates, or goes on where the directory's last checkpoint is.
 
     Args:
@@ -45,7 +45,7 @@ def run(
       interruption: Says when to stop; None: nothing does.
 
     Returns:
-      The exit status: 0 done, 3 diverged, 4 interrupted.
+      DONE, DIVERGED or INTERRUPTED.
 
     Raises:
       InputError: Missing, damaged or unfitting data, or a directory that is in use, holds another run or cannot be
@@ -76,7 +76,7 @@ def run(
         run_log.start(model_dir)
         if mode != "eval" and directory.is_finished(parameters.trainer.train_steps):
             logging.info("%s: done already (%d steps)", model_dir, directory.record["steps"])
-            return DONE
+            return ExitStatus.DONE
         return _Run(experiment, directory, task, interruption or Interruption()).execute(mode)
     finally:
         directory.close()
@@ -113,13 +113,14 @@ class _Run:
             distribution_strategy=runtime.distribution_strategy, num_gpus=runtime.num_gpus, tpu_address=runtime.tpu
         )
 
-    def execute(self, mode: str) -> int:
+    def execute(self, mode: str) -> ExitStatus:
         directory = self._directory
         start_step = checkpoints.recover(directory.path, "ckpt") or 0
         trains = "train" in mode
         if not trains and not start_step:
             raise InputError(f"{directory.path}: no checkpoint to evaluate; train first, with --mode=train_and_eval")
-        self._task.start_step = start_step
+        # An evaluation reads no training record: it need not find the place of one.
+        self._task.start_step = start_step if trains else 0
         batch_size = self._parameters.task.train_data.global_batch_size
         log = MetricsLog(directory.path / "metrics.csv", start_step, batch_size)
         self._checkpointed, status, trainer = start_step, "failed", None
@@ -148,7 +149,7 @@ class _Run:
         finally:
             if trains:  # an evaluation says nothing about how the training ended
                 directory.update(status, int(trainer.global_step.numpy()) if trainer else start_step)
-        return {"ok": DONE, "diverged": DIVERGED, "interrupted": INTERRUPTED}[status]
+        return {"ok": ExitStatus.DONE, "diverged": ExitStatus.DIVERGED, "interrupted": ExitStatus.INTERRUPTED}[status]
 
     def _train_or_evaluate(self, runner: train_lib.OrbitExperimentRunner, trains: bool) -> None:
         try:
@@ -223,7 +224,7 @@ class _Run:
 
     def _build_runner(self, trainer: IterateTrainer, log: MetricsLog, mode: str):
         settings = self._parameters.trainer
-        watch = Watch(trainer.global_step, self._task.start_step, settings.train_steps, self._task.metric, log)
+        watch = Watch(trainer.global_step, self._checkpointed, settings.train_steps, self._task.metric, log)
         runner = train_lib.OrbitExperimentRunner(
             self._strategy,
             self._task,

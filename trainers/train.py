@@ -16,6 +16,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from absl import app, flags  # noqa: E402
 
 from data.errors import InputError, RunError  # noqa: E402
+from trainers.exit_status import ExitStatus  # noqa: E402
 from trainers.interruption import Interruption  # noqa: E402
 
 _GIN_FILE = flags.DEFINE_string("gin_file", None, "The experiment, e.g. configs/laptop/bert_nigt.gin.", required=True)
@@ -42,13 +43,13 @@ def main(argv: list[str]) -> int:
         )
     except InputError as error:
         print(f"trainers.train: {error}", file=sys.stderr)
-        return 2
+        return ExitStatus.BAD_INPUT
     except RunError as error:
         print(f"trainers.train: {error}", file=sys.stderr)
-        return 1
+        return ExitStatus.FAILED
     except OSError as error:  # before or after the run itself
         print(f"trainers.train: {error.filename or _MODEL_DIR.value}: {error.strerror}; mend that", file=sys.stderr)
-        return 1
+        return ExitStatus.FAILED
     finally:
         interruption.close()
 

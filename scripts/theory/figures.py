@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from nigt.theory import drift, methods, problems
 from scripts.theory.selection import pick, slope
 from scripts.theory.tasks import Record
+from trainers.figure_style import STYLE
 
 LABELS = {
     "nsgd": "normalized SGD, no momentum",
@@ -34,20 +35,7 @@ COLOURS = {
     "adaptive": "#e08214",
     "adaptive_corrected": "#fdb863",
 }
-_STYLE: dict = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "0.3",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.6,
-    "legend.framealpha": 0.9,
-    "legend.edgecolor": "0.85",
-    "legend.fontsize": 7.5,
-}
+_STYLE = STYLE | {"legend.fontsize": 7.5}
 
 
 def momentum(records: Sequence[Record]) -> Figure:
