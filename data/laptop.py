@@ -126,12 +126,12 @@ def define_flags() -> None:
     flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 
 
-def parse_flags(argv: list[str]) -> list[str]:
+def parse_flags(argv: list[str], module: str = "data.laptop") -> list[str]:
     """Reads the command line. Exits with 2 after one line on stderr if an option is unknown or malformed."""
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        print(f"{' '.join(str(error).split())}: see python -m data.laptop --help", file=sys.stderr)
+        print(f"{' '.join(str(error).split())}: see python -m {module} --help", file=sys.stderr)
         sys.exit(2)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from trainers import input_order
 from trainers.configurable import configurable
 from trainers.schedules import Steps
-from trainers.training_step import TwoSampleStep, global_mean
+from trainers.training_step import TwoSampleStep, global_mean, global_sum
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Size = Annotated[int, Field(gt=0, le=2**20)]  # beyond is a slip of the hand
@@ -69,13 +69,17 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
         self.process_metrics(metrics, inputs, outputs)
         return self.build_losses(inputs, outputs, metrics, model.losses)
 
+    def validation_step(self, inputs, model, metrics):
+        """As the base class; and "weight", by which the trainer averages it: masked tokens of the global batch."""
+        logs = super().validation_step(inputs, model, metrics)
+        return logs | {"weight": global_sum(tf.reduce_sum(inputs["masked_lm_weights"]))}
+
     def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
         """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) or (batch, predictions)."""
         loader = pretrain_dataloader.BertPretrainDataLoader(params)
         vocabulary_size = self.task_config.model.encoder.get().vocab_size
 
-        def parse(record, seed):
-            del seed  # masking is in the records
+        def parse(record):
             features = loader._parse(loader._decode(record))
             largest = tf.reduce_max([tf.reduce_max(features[name]) for name in ("input_word_ids", "masked_lm_ids")])
             # A TPU's gather clips such a number in silence.
@@ -83,9 +87,16 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
             with tf.control_dependencies([tf.debugging.assert_less(largest, vocabulary_size, message)]):
                 return tf.nest.map_structure(tf.identity, features)
 
-        if params.is_training:
-            return input_order.training_examples(params, parse, self.start_step, input_context)
-        return input_order.evaluation_examples(params, parse, input_context, self.task_config.evaluation_limit)
+        def parse_weighted(record, weight):
+            features = parse(record)
+            return features | {"masked_lm_weights": features["masked_lm_weights"] * weight}
+
+        if params.is_training:  # without a seed: the masking is in the records
+            return input_order.training_examples(
+                params, lambda record, seed: parse(record), self.start_step, input_context
+            )
+        limit = self.task_config.evaluation_limit
+        return input_order.evaluation_examples(params, parse_weighted, input_context, limit)
 
 
 @configurable

@@ -39,8 +39,10 @@ def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experim
     if seed is not None:
         bindings = [*bindings, f"experiment.seed = {seed}"]
     try:
-        _check_syntax(bindings)
-        gin.parse_config_files_and_bindings([gin_file], bindings, finalize_config=False)
+        given = _check_syntax(bindings)
+        gin.parse_config_file(gin_file)
+        referenced = _referenced()
+        gin.parse_config(bindings)
         gin.finalize()
         loaded = experiment()
     except (
@@ -55,7 +57,7 @@ def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experim
         tokenize.TokenError,
     ) as error:
         raise InputError(f"{gin_file}: {_first_line(error)}") from error
-    unused = _unused()
+    unused = _unused(given, referenced)
     if unused:
         raise InputError(f"{gin_file}: {', '.join(unused)}: nothing uses this; correct the name or delete the line")
     return loaded
@@ -67,8 +69,13 @@ def operative_config() -> str:
     return header + gin.operative_config_str(max_line_length=120)
 
 
-def _check_syntax(bindings: list[str]) -> None:
-    """Parses each binding by itself, so that what is wrong with it can be said with its text."""
+def _check_syntax(bindings: list[str]) -> set[tuple[str, str, str]]:
+    """Parses each binding by itself, so that what is wrong with it can be said with its text.
+
+    Returns:
+      (scope, name, parameter) of each.
+    """
+    given = set()
     for binding in bindings:
         try:
             statements = list(gin.config_parser.ConfigParser(binding, gin.config.ParserDelegate()))
@@ -76,19 +83,51 @@ def _check_syntax(bindings: list[str]) -> None:
             raise ValueError(f"--gin_param={binding}: write it as name=value, {_first_line(error)}") from error
         if not statements or not all(isinstance(s, gin.config_parser.BindingStatement) for s in statements):
             raise ValueError(f"--gin_param={binding}: write it as name=value")
+        for statement in statements:
+            # A macro's name is parsed as a selector without a parameter; gin keeps it as a scope.
+            macro = not statement.arg_name
+            given.add(
+                (statement.selector, "macro", "value")
+                if macro
+                else (statement.scope, statement.selector.rsplit(".", 1)[-1], statement.arg_name)
+            )
+    return given
 
 
-def _unused() -> list[str]:
-    """Names of the bindings and macros that building the experiment did not consume."""
-    operative = gin.config._OPERATIVE_CONFIG
+def _referenced() -> set[tuple[str, str]]:
+    """(scope, selector) of all that the values of the configuration refer to, and of the scopes around it."""
+    references = set()
+    for reference in gin.config.iterate_references(gin.config._CONFIG):
+        scope, selector = reference.config_key
+        references |= {(outer, selector) for outer in _scopes_around(scope)}
+    return references
+
+
+def _scopes_around(scope: str) -> list[str]:
+    """ "a/b" has the bindings of "", "a" and "a/b"."""
+    parts = scope.split("/") if scope else []
+    return ["/".join(parts[:length]) for length in range(len(parts) + 1)]
+
+
+def _unused(given: set[tuple[str, str, str]], referenced: set[tuple[str, str]]) -> list[str]:
+    """Names of the bindings and macros that building the experiment did not consume.
+
+    Args:
+      given: Bindings that override the file's: each must be consumed.
+      referenced: What the file alone refers to. It may have lost its use to an override: `train_steps=100` takes the
+        place of a number of epochs, and of the size of the data set behind that.
+    """
+    used = set()
+    for (scope, selector), parameters in gin.config._OPERATIVE_CONFIG.items():
+        # gin fills in defaults too; a parameter counts as used in each scope that can have given its value.
+        used |= {(outer, selector, parameter) for outer in _scopes_around(scope) for parameter in parameters}
     names = []
     for (scope, selector), parameters in gin.config._CONFIG.items():
-        used = operative.get((scope, selector), {})
         for parameter in parameters:
-            if parameter not in used:
-                macro = selector in _NOT_BINDINGS
-                name = scope if macro else f"{scope + '/' if scope else ''}{selector.rsplit('.', 1)[-1]}.{parameter}"
-                names.append(name)
+            name = "macro" if selector in _NOT_BINDINGS else selector.rsplit(".", 1)[-1]
+            overridden = (scope, selector) in referenced and (scope, name, parameter) not in given
+            if (scope, selector, parameter) not in used and not overridden:
+                names.append(scope if name == "macro" else f"{scope + '/' if scope else ''}{name}.{parameter}")
     return sorted(names)
 
 

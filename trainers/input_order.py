@@ -13,6 +13,7 @@ from official.core import config_definitions as cfg
 from trainers import input_files
 
 Parse = Callable[[tf.Tensor, tf.Tensor], object]
+ParseWeighted = Callable[[tf.Tensor, tf.Tensor], object]
 
 
 def training_examples(
@@ -79,21 +80,37 @@ def raw_records(params: cfg.DataConfig, start_step: int, context: tf.distribute.
 
 
 def evaluation_examples(
-    params: cfg.DataConfig, parse: Parse, input_context: tf.distribute.InputContext | None, limit: int | None = None
+    params: cfg.DataConfig,
+    parse: ParseWeighted,
+    input_context: tf.distribute.InputContext | None,
+    limit: int | None = None,
 ) -> tf.data.Dataset:
-    """Every record (the first `limit`) once, in file order, the last batch as short as it comes out.
+    """Every record (the first `limit`) once, in file order, in batches that are all full, as a TPU needs them.
 
-    Arguments as in training_examples.
+    The last batch is filled up with copies of the first record that weigh nothing. All hosts get as many batches: of
+    each global batch, every host and replica has its part.
+
+    Args:
+      params, input_context: As in training_examples.
+      parse: Takes a serialized tf.Example and its weight, 1.0 or 0.0 (a float32 scalar); gives the tensors of one
+        example, among them one that makes it count so much.
+      limit: Records.
     """
     context = input_context or tf.distribute.InputContext()
-    files = input_files.list_files(params.input_path)
-    dataset = tf.data.Dataset.from_tensor_slices(files).flat_map(tf.data.TFRecordDataset)
+    batch_size = context.get_per_replica_batch_size(params.global_batch_size)
+    host_batch, host = params.global_batch_size // context.num_input_pipelines, context.input_pipeline_id
+    records = tf.data.Dataset.from_tensor_slices(input_files.list_files(params.input_path))
+    records = records.flat_map(tf.data.TFRecordDataset)
     if limit is not None:
-        dataset = dataset.take(limit)
+        records = records.take(limit)
+    filling = records.take(1).repeat(params.global_batch_size - 1)
+    dataset = records.map(lambda record: (record, 1.0)).concatenate(filling.map(lambda record: (record, 0.0)))
+    # What is left after the last full batch is filling alone.
+    dataset = dataset.batch(params.global_batch_size, drop_remainder=True)
     if context.num_input_pipelines > 1:
-        dataset = dataset.shard(context.num_input_pipelines, context.input_pipeline_id)
-    no_seed = tf.zeros([2], tf.int64)
-    dataset = dataset.map(lambda record: parse(record, no_seed), num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.batch(context.get_per_replica_batch_size(params.global_batch_size))
+        own = slice(host * host_batch, (host + 1) * host_batch)
+        dataset = dataset.map(lambda records, weights: (records[own], weights[own]))
+    dataset = dataset.unbatch().map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.batch(batch_size, drop_remainder=True)
     # The records are few beside the training set and read at every evaluation: decode them once.
     return dataset.cache().prefetch(tf.data.AUTOTUNE) if params.cache else dataset.prefetch(tf.data.AUTOTUNE)

@@ -17,7 +17,7 @@ from pydantic import Field
 from trainers import input_order
 from trainers.configurable import configurable
 from trainers.schedules import Steps
-from trainers.training_step import TwoSampleStep, global_mean
+from trainers.training_step import TwoSampleStep, global_mean, global_sum
 
 Size = Annotated[int, Field(gt=0, le=2**20)]  # beyond is a slip of the hand
 Crop = Literal["inception", "shift", "none"]
@@ -103,17 +103,20 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
     metric = "accuracy"
     start_step = 0
 
-    def build_losses(self, labels, model_outputs, aux_losses=None) -> tf.Tensor:
+    def build_losses(self, labels, model_outputs, aux_losses=None, weights=None) -> tf.Tensor:
         """The cross-entropy and the L2 term; its mean over the replicas is that over all images of the batch.
 
         Args:
           labels: One-hot, (batch, classes).
           model_outputs: Logits, (batch, classes).
+          aux_losses: The L2 terms.
+          weights: Of the images, (batch,); None: 1.
         """
         losses = tf_keras.losses.categorical_crossentropy(
             labels, model_outputs, from_logits=True, label_smoothing=self.task_config.losses.label_smoothing
         )
-        loss = global_mean(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
+        weights = tf.ones_like(losses) if weights is None else weights
+        loss = global_mean(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
         return loss + tf.cast(tf.add_n(aux_losses), loss.dtype) if aux_losses else loss
 
     def forward(self, inputs, model, metrics) -> tf.Tensor:
@@ -124,8 +127,25 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
         self.process_metrics(metrics, labels, outputs)
         return self.build_losses(labels, outputs, model.losses)
 
+    def validation_step(self, inputs, model, metrics=None):
+        """One batch of images, labels and the images' weights: 0 for those that only fill up the last batch.
+
+        Returns:
+          This replica's loss by name; and "weight", by which the trainer averages it: images of the global batch.
+        """
+        images, labels, weights = inputs
+        labels = tf.one_hot(labels, self.task_config.model.num_classes)
+        outputs = tf.cast(self.inference_step(images, model), tf.float32)
+        for metric in metrics or ():
+            metric.update_state(labels, outputs, sample_weight=weights)
+        loss = self.build_losses(labels, outputs, model.losses, weights)
+        return {self.loss: loss, "weight": global_sum(tf.reduce_sum(weights))}
+
     def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
-        """Batches of (images, labels): float32 (batch, height, width, 3), normalized; int32 (batch,)."""
+        """Batches of (images, labels): float32 (batch, height, width, 3), normalized; int32 (batch,).
+
+        To evaluate, with float32 weights (batch,), 0 for the images that only fill up the last batch.
+        """
         decoder = classification_input.Decoder()
         parser = _SeededParser(
             crop=self.task_config.crop,
@@ -146,7 +166,9 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
             )
         parse_evaluation = parser.parse_fn(is_training=False)
         return input_order.evaluation_examples(
-            params, lambda record, seed: parser.checked(parse_evaluation(decoder.decode(record))), input_context
+            params,
+            lambda record, weight: (*parser.checked(parse_evaluation(decoder.decode(record))), weight),
+            input_context,
         )
 
 

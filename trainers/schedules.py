@@ -1,6 +1,7 @@
 """The learning-rate schedules of section 5. t counts steps from 0, T is the run's length, W the warm-up's."""
 
 import dataclasses
+import fractions
 from typing import Annotated
 
 import tensorflow as tf
@@ -11,6 +12,7 @@ from official.modeling.optimization import optimizer_factory
 from pydantic import Field
 
 from trainers.configurable import configurable
+from trainers.epochs import BatchSize, Images, first_step
 
 # The schedules count in float32, which is exact up to 2^24: 33 times the longest run here.
 Steps = Annotated[int, Field(gt=0, le=2**24)]
@@ -103,20 +105,28 @@ def warmup_polynomial_decay(
 def warmup_step_decay(
     eta0: Rate,
     train_steps: Steps,
-    epochs: Annotated[float, Field(gt=0, le=1e6)] = 90,
+    images: Images,
+    batch_size: BatchSize,
+    epochs: Epoch = 90.0,
     warmup_epochs: Annotated[float, Field(ge=0, le=1e6)] = 5,
     boundary_epochs: tuple[Epoch, ...] | list[Epoch] = (30, 60, 80),
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1,
 ) -> Schedule:
     """Warm-up from 0 to η0 in 5 epochs, then η0 divided by 10 at epochs 30, 60 and 80 of 90 (section 5.3).
 
-    Epochs are fractions of the run: one is train_steps/epochs steps, so that a short run keeps the shape.
+    Args:
+      eta0: η0.
+      train_steps: The run's length. If it is not that of `epochs`, all is shortened or lengthened in proportion.
+      images, batch_size: They make the epochs steps, see trainers/epochs.py.
+      epochs, warmup_epochs, boundary_epochs: In epochs.
+      factor: On the rate, at each boundary.
     """
-    boundaries = [round(train_steps * epoch / epochs) for epoch in boundary_epochs]
-    warmup_steps = round(train_steps * warmup_epochs / epochs)
+    stretch = fractions.Fraction(train_steps, first_step(epochs, images, batch_size))
+    boundaries = [first_step(epoch, images, batch_size, stretch) for epoch in boundary_epochs]
+    warmup_steps = first_step(warmup_epochs, images, batch_size, stretch)
     if sorted(set(boundaries)) != boundaries or not warmup_steps < boundaries[0] or not boundaries[-1] < train_steps:
         raise ValueError(
-            f"{train_steps} steps are too few to hold the boundaries {list(boundary_epochs)} of {epochs} epochs apart"
+            f"{train_steps} steps are too few to hold the boundaries {list(boundary_epochs)} of {epochs:g} epochs apart"
         )
     return Schedule(
         learning_rate=LearningRateConfig(

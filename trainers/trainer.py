@@ -106,6 +106,15 @@ class IterateTrainer(base_trainer.Trainer):
 
         return base_trainer.orbit.utils.create_loop_fn(checked)
 
+    def eval_step(self, iterator) -> None:
+        """One evaluation batch on every replica; the loss is averaged by how much of the batch counts."""
+
+        def step(inputs):
+            logs = self.task.validation_step(inputs, model=self.model, metrics=self.validation_metrics)
+            self.validation_loss.update_state(logs[self.task.loss], sample_weight=logs["weight"])
+
+        self.strategy.run(step, args=(next(iterator),))
+
     def at_iterates(self) -> contextlib.AbstractContextManager:
         """Inside, the model's variables hold w."""
         if hasattr(self.optimizer, "evaluating"):

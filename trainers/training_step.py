@@ -1,8 +1,15 @@
-"""What the two tasks' training steps share: losses over the global batch, and Algorithm 2's two samples."""
+"""What the two tasks' steps share: losses over the global batch, and Algorithm 2's two samples."""
 
 import tensorflow as tf
 
 from trainers.dropout import sample
+
+
+def global_sum(value: tf.Tensor) -> tf.Tensor:
+    """The sum over all replicas, on each of them."""
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+    return value
 
 
 def global_mean(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -11,10 +18,7 @@ def global_mean(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     tf-models-official divides by each replica's own count and averages, which weighs a masked token by how many others
     its replica has. 0 where the global count is 0.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if replicas > 1:
-        count = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, count)
-    return tf.math.divide_no_nan(total, count) * replicas
+    return tf.math.divide_no_nan(total, global_sum(count)) * tf.distribute.get_strategy().num_replicas_in_sync
 
 
 class TwoSampleStep:
