@@ -1,5 +1,7 @@
 """The schedules of section 5 against their closed forms."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from official.modeling.optimization import optimizer_factory
 
-from trainers import schedules
+from trainers import epochs, gin_files, schedules
 from trainers.optimizers import OptimizationConfig, OptimizerConfig
 
 
@@ -16,6 +18,10 @@ def _built(schedule):
     config = OptimizationConfig(
         optimizer=OptimizerConfig(type="sgd"), learning_rate=schedule.learning_rate, warmup=schedule.warmup
     )
+    return _rate(config)
+
+
+def _rate(config):
     rate = optimizer_factory.OptimizerFactory(config).build_learning_rate()
     return lambda step: float(rate(tf.constant(step, tf.int64)))
 
@@ -43,12 +49,47 @@ def test_the_warmup_does_not_end_where_the_library_ends_it():
     assert rate(499) == pytest.approx(0.998) and rate(500) == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("train_steps", [112_603, 3852, 2568])
-def test_sgd_of_section_5_3(train_steps):
-    """Linear warm-up for 5 of 90 epochs to 0.4, then a tenth of it from epochs 30, 60 and 80 on."""
-    rate = _built(schedules.warmup_step_decay(0.4, train_steps))
-    warmup_steps = round(train_steps * 5 / 90)
-    boundaries = [round(train_steps * epoch / 90) for epoch in (30, 60, 80)]
+# ILSVRC2012's training set and section 5.3's batch.
+IMAGES, BATCH = 1_281_167, 1024
+
+
+@pytest.mark.parametrize(
+    ("epoch", "step"), [(0, 0), (1, 1252), (5, 6256), (30, 37_535), (60, 75_069), (80, 100_092), (90, 112_603)]
+)
+def test_an_epoch_begins_at_the_first_step_after_its_images(epoch, step):
+    """Step t has seen t·1024 images before it: the first with as many as the epoch's, and the one before with fewer."""
+    assert epochs.first_step(epoch, IMAGES, BATCH) == step
+    assert step * BATCH >= epoch * IMAGES and (step == 0 or (step - 1) * BATCH < epoch * IMAGES)
+
+
+def test_the_paper_s_files_have_these_lengths_and_boundaries():
+    """Warm-up, boundaries and end of section 5.3 as the trainers get them from the gin files; twice the batch."""
+    for name in ("nigt", "sgd", "adam"):
+        config = gin_files.load(f"configs/paper/resnet_{name}.gin", []).config
+        assert (config.trainer.train_steps, config.trainer.validation_interval) == (112_603, 1252)
+        rate = _rate(config.trainer.optimizer_config)
+        peak = gin_files.load(f"configs/paper/resnet_{name}.gin", []).eta0
+        assert rate(0) == 0 and rate(6255) == pytest.approx(peak * 6255 / 6256, rel=1e-5)
+        if name == "sgd":
+            for boundary, factor in ((6256, 1), (37_535, 0.1), (75_069, 0.01), (100_092, 0.001)):
+                assert rate(boundary) == pytest.approx(peak * factor, rel=1e-5)
+                assert rate(boundary - 1) > 1.0001 * rate(boundary) or boundary == 6256
+        else:
+            for t in (6256, 60_000, 112_602):
+                assert rate(t) == pytest.approx(peak * (1 - t / 112_603) ** 2, rel=1e-3)
+    config = gin_files.load("configs/paper/resnet_sgd.gin", ["batch_size = 2048"]).config
+    assert config.trainer.train_steps == 56_302  # 56,301.3
+    assert config.trainer.optimizer_config.warmup.linear.warmup_steps == 3128  # 3,127.8
+
+
+@pytest.mark.parametrize(
+    ("train_steps", "images", "batch"), [(112_603, IMAGES, BATCH), (3852, 55_000, 256), (2568, 55_000, 256)]
+)
+def test_sgd_of_section_5_3(train_steps, images, batch):
+    """Linear warm-up for 5 of 90 epochs to 0.4, then a tenth of it from epochs 30, 60 and 80 on; shorter runs alike."""
+    rate = _built(schedules.warmup_step_decay(0.4, train_steps, images, batch))
+    share = train_steps / epochs.first_step(90, images, batch) * images / batch
+    warmup_steps, *boundaries = (math.ceil(share * epoch) for epoch in (5, 30, 60, 80))
     for t in [0, 1, warmup_steps // 2, warmup_steps - 1]:
         assert rate(t) == pytest.approx(0.4 * t / warmup_steps, rel=1e-5)
     for t in [warmup_steps, *boundaries, *(b - 1 for b in boundaries), *(b + 1 for b in boundaries), train_steps - 1]:
@@ -57,7 +98,7 @@ def test_sgd_of_section_5_3(train_steps):
 
 def test_a_run_too_short_for_its_boundaries_is_refused():
     with pytest.raises(ValueError, match="too few"):
-        schedules.warmup_step_decay(0.4, 4)
+        schedules.warmup_step_decay(0.4, 4, IMAGES, BATCH)
     with pytest.raises(ValueError, match="warmup_steps"):
         schedules.warmup_polynomial_decay(0.4, 5, 5, 1.0)
 

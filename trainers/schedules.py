@@ -1,7 +1,6 @@
 """The learning-rate schedules of section 5. t counts steps from 0, T is the run's length, W the warm-up's."""
 
 import dataclasses
-import fractions
 from typing import Annotated
 
 import tensorflow as tf
@@ -121,9 +120,9 @@ def warmup_step_decay(
       epochs, warmup_epochs, boundary_epochs: In epochs.
       factor: On the rate, at each boundary.
     """
-    stretch = fractions.Fraction(train_steps, first_step(epochs, images, batch_size))
-    boundaries = [first_step(epoch, images, batch_size, stretch) for epoch in boundary_epochs]
-    warmup_steps = first_step(warmup_epochs, images, batch_size, stretch)
+    run = (train_steps, epochs)
+    boundaries = [first_step(epoch, images, batch_size, run) for epoch in boundary_epochs]
+    warmup_steps = first_step(warmup_epochs, images, batch_size, run)
     if sorted(set(boundaries)) != boundaries or not warmup_steps < boundaries[0] or not boundaries[-1] < train_steps:
         raise ValueError(
             f"{train_steps} steps are too few to hold the boundaries {list(boundary_epochs)} of {epochs:g} epochs apart"
