@@ -19,7 +19,7 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data $(TRAINING) figure1 tensorboard bench soak theory test test-full lint audit lock clean
+.PHONY: help setup demo laptop-data imagenet-data $(TRAINING) figure1 tensorboard bench soak theory test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -42,6 +42,10 @@ demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 
 
 laptop-data: $(VENV)/.ready ## Fetch and build the laptop text and images (.data/laptop)
 	@$(PY) -m data.laptop --data_dir=.data/laptop
+
+imagenet-data: $(VENV)/.ready ## The paper's images (.data/paper/images) from TARS=folder, TFDS=folder or RECORDS=folder
+	@$(PY) -m data.imagenet --data_dir=$(or $(DATA_DIR),.data/paper) $(if $(TARS),"--tars=$(TARS)") \
+	  $(if $(TFDS),"--tfds=$(TFDS)") $(if $(RECORDS),"--records=$(RECORDS)") $(if $(WORKERS),--workers=$(WORKERS))
 
 # A run goes to runs/SCALE/NAME-sSEED unless MODEL_DIR says otherwise; the same command resumes it.
 bert-nigt: ## BERT masked-LM pretraining with NIGT (section 5.2)

@@ -1,6 +1,7 @@
 """The TFRecord files of a run: that they are there and whole, how many records they hold, which one is damaged."""
 
 import hashlib
+import json
 import os
 import struct
 
@@ -25,6 +26,35 @@ def list_files(pattern: str) -> list[str]:
         if tf.io.gfile.stat(file).length == 0:
             raise InputError(f"{file}: an empty shard; build the data again, or delete it if it belongs to nothing")
     return files
+
+
+def require_classes(folder: str, classes: int, mend: str) -> None:
+    """Checks that a folder of images says in its manifest.json that it has so many classes: labels 0 … classes − 1.
+
+    Labels of another count, as of records that were not converted, would train in silence on shifted classes.
+
+    Args:
+      folder: A path or gs://….
+      classes: Of the model.
+      mend: What to do where there is no manifest.
+
+    Raises:
+      InputError: There is no manifest, it cannot be read, it has another number of classes, or a file is missing.
+    """
+    path = os.path.join(folder, "manifest.json")
+    if not tf.io.gfile.exists(path):
+        raise InputError(f"{path}: not there; {mend}")
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            content = json.load(file)
+        found, files = len(content["classes"]), content["files"].keys()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a manifest ({error!r}); delete {folder}, then {mend}") from error
+    if found != classes:
+        raise InputError(f"{path}: {found} classes, not {classes}; correct resnet_classification.classes or data_dir")
+    missing = sorted(files - set(tf.io.gfile.listdir(folder)))
+    if missing:
+        raise InputError(f"{os.path.join(folder, missing[0])}: missing; delete {folder}, then {mend}")
 
 
 def fingerprint(patterns: list[str]) -> str:

@@ -88,10 +88,14 @@ def _patterns(experiment: Experiment) -> list[str]:
 
 def _require_data(experiment: Experiment) -> str:
     """The input files' fingerprint; raises InputError for a split without files, before anything is written."""
-    mend = {
-        "laptop": "make them with `make laptop-data`, or correct data_dir in the gin file",
-        "paper": "this repository does not build the paper's data yet: name a folder of such TFRecords as data_dir",
-    }[experiment.scale]
+    target = {"bert": "bert-data", "resnet": "imagenet-data"}[experiment.task]
+    target = "laptop-data" if experiment.scale == "laptop" else target
+    mend = f"make them with `make {target}`, or correct data_dir in the gin file"
+    if target == "bert-data":
+        mend = "this repository does not build the paper's text yet: name a folder of such TFRecords as data_dir"
+    if experiment.task == "resnet":
+        classes = experiment.config.task.model.num_classes
+        input_files.require_classes(os.path.dirname(_patterns(experiment)[0]), classes, mend)
     for pattern in _patterns(experiment):
         if not tf.io.gfile.glob(pattern):
             raise InputError(f"{pattern}: no such files; {mend}")
