@@ -20,6 +20,7 @@ BATCH = 8
 class _Params:
     input_path: str
     seed: int = 3
+    cache: bool = False
     global_batch_size: int = BATCH
     cycle_length: int = 2
     shuffle_buffer_size: int = 10
@@ -144,3 +145,44 @@ def test_the_fingerprint_follows_names_and_sizes(folder, tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "train-4.tfrecord")) as writer:
         writer.write(b"33")
     assert input_files.fingerprint([str(tmp_path / "train-*")]) != first
+
+
+@pytest.mark.parametrize(("hosts", "replicas"), [(1, 1), (1, 2), (2, 2), (4, 1)])
+@pytest.mark.parametrize("limit", [None, 16, 1])
+def test_evaluation_counts_every_record_once_in_full_batches(folder, hosts, replicas, limit):
+    """33 records in batches of 8: what fills up the last one weighs 0; every host has as many batches."""
+    counted, batches = [], []
+    for host in range(hosts):
+        dataset = input_order.evaluation_examples(
+            _Params(str(folder / "train-*")),
+            lambda record, weight: (tf.strings.to_number(record, tf.int64), weight),
+            tf.distribute.InputContext(hosts, host, hosts * replicas),
+            limit,
+        )
+        found = list(dataset.as_numpy_iterator())
+        assert all(numbers.shape == (BATCH // (hosts * replicas),) for numbers, _ in found)
+        counted += [
+            number for numbers, weights in found for number, weight in zip(numbers, weights, strict=True) if weight
+        ]
+        batches.append(len(found))
+    assert sorted(counted) == list(range(limit or 33))
+    assert set(batches) == {-(-(limit or 33) // BATCH) * replicas}
+
+
+def test_all_of_50000_records_are_counted(tmp_path):
+    """As many as ILSVRC2012's validation images, in the paper's batches, on the 32 cores of a v3-32 with four hosts."""
+    with tf.io.TFRecordWriter(str(tmp_path / "validation-0")) as writer:
+        for number in range(50_000):
+            writer.write(str(number).encode())
+    params = _Params(str(tmp_path / "validation-*"), global_batch_size=1024)
+    counted, sizes = np.zeros(50_000, int), set()
+    for host in range(4):
+        dataset = input_order.evaluation_examples(
+            params,
+            lambda record, weight: (tf.strings.to_number(record, tf.int64), weight),
+            tf.distribute.InputContext(4, host, 32),
+        )
+        for numbers, weights in dataset.as_numpy_iterator():
+            counted += np.bincount(numbers, weights, 50_000).astype(int)
+            sizes.add(len(numbers))
+    assert np.all(counted == 1) and sizes == {32}
