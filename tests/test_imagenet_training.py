@@ -11,7 +11,7 @@ import tensorflow as tf
 from official.core import task_factory
 
 from data import imagenet_build, photographs
-from data.imagenet_labels import synsets, true_label
+from data.imagenet_labels import true_label
 from scripts.forked import Run
 from trainers import gin_files
 
