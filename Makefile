@@ -66,10 +66,11 @@ figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/de
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
-bench: $(VENV)/.ready ## Time the optimizers on the paper's models, and what resuming costs (results/bench)
+bench: $(VENV)/.ready ## Time the optimizers, resuming and the image input (results/bench)
 	@TF_ENABLE_ONEDNN_OPTS=1 $(PY) -m scripts.bench
 	@$(PY) -m data.laptop --data_dir=.data/laptop --text
 	@$(PY) -m scripts.bench_resume
+	@TF_ENABLE_ONEDNN_OPTS=1 $(PY) -m scripts.bench_input
 
 soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTES (default 10), and compare
 	@$(PY) -m data.laptop --data_dir=.data/laptop

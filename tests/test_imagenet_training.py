@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from official.core import task_factory
+from official.vision.ops import preprocess_ops
 
 from data import imagenet_build, photographs
 from data.imagenet_labels import true_label
 from scripts.forked import Run
-from trainers import gin_files
+from trainers import gin_files, resnet
 
 TRAIN, VALIDATION = 24, 7
 
@@ -36,7 +37,7 @@ def _bindings(images, **more):
     settings = {
         "resnet_classification.data_dir": f"'{images}'",
         "experiment.strategy": "'one_device'",  # where the paper's files say "tpu"
-        "experiment.activations": "'float32'",  # a CPU takes minutes for a convolution in bfloat16
+        "activations": "'float32'",  # a CPU takes minutes for a convolution in bfloat16
         "batch_size": 4,
         "train_steps": 600,
         "validation_interval": 600,
@@ -62,6 +63,19 @@ def test_the_paper_s_inputs_are_crops_of_the_photographs(images):
     pixels = np.concatenate([pixels for pixels, _ in batches])
     assert len({image.tobytes() for image in pixels}) == len(pixels) > TRAIN
     assert abs(pixels.mean()) < 1 and 0.5 < pixels.std() < 2  # normalized by ImageNet's mean and deviation
+
+
+def test_the_paper_s_images_are_tf_models_official_s_numbers(images):
+    """Normalized bit for bit as there; handed over in bfloat16 unless the activations are float32."""
+    pixels = tf.random.stateless_uniform((224, 224, 3), (1, 2), 0, 255)
+    theirs = preprocess_ops.normalize_image(pixels, preprocess_ops.MEAN_RGB, preprocess_ops.STDDEV_RGB)
+    np.testing.assert_array_equal(resnet._normalize(pixels), theirs)
+    task = _task(images)
+    (exact, _), *_ = task.build_inputs(task.task_config.train_data).take(1)
+    config = gin_files.load("configs/paper/resnet_nigt.gin", _bindings(images, activations="'bfloat16'")).config.task
+    (halved, _), *_ = task_factory.get_task(config).build_inputs(config.train_data).take(1)
+    assert halved.dtype == tf.bfloat16
+    np.testing.assert_array_equal(halved, tf.cast(exact, tf.bfloat16))
 
 
 def test_every_validation_image_counts_once(images):
