@@ -51,4 +51,3 @@ def start(model_dir: str) -> None:
     controller._log = absl.logging.debug
     # Keras warns at every call that the labels are no input of the model, and of the pooler that has no gradient.
     warnings.filterwarnings("ignore", module="tf_keras")
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")

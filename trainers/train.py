@@ -5,6 +5,7 @@ Exit status: 0 done, 1 failed, 2 bad configuration or missing data, 3 diverged, 
 
 import os
 import sys
+import warnings
 
 # Before TensorFlow: tf-models-official is written for tf_keras, and this trains on CPUs and TPUs.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -12,6 +13,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # TensorFlow leaves oneDNN off on processors without AVX-512, where it still makes the ResNet's step 1.7 × as fast.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# tensorflow_hub, which tf-models-official imports, asks for it; no user of this command can mend that.
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 
 from absl import app, flags  # noqa: E402
 
