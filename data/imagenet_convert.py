@@ -82,7 +82,7 @@ def convert(group: Group) -> dict:
         "files": files,
         "counts": counts,
         "sizes": _sizes(group),
-        "classes": classes,
+        "classes": dict(classes),
         "names": base64.b64encode(b"".join(names)).decode(),
     }
     with tf.io.gfile.GFile(group.record + ".partial", "w") as file:

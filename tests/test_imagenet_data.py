@@ -234,3 +234,11 @@ def test_the_manifest_is_whole(built):
     folder, content = built["tfds"]
     assert json.loads((folder / "manifest.json").read_text()) == content
     assert content["classes"] == synsets() and content["sources"] == {"ILSVRC2012": SIZES}
+
+
+@pytest.mark.heavy
+def test_two_processes_write_the_same_bytes(sources, built, tmp_path):
+    folder, content = built["records"]
+    assert _build(sources["records"], tmp_path / "two", workers=2)["splits"] == content["splits"]
+    files = {path.name: path.read_bytes() for path in folder.glob("*-of-*")}
+    assert files and files == {path.name: path.read_bytes() for path in (tmp_path / "two").glob("*-of-*")}
