@@ -3,6 +3,8 @@
 Exit status: 0 done, 1 failed, 2 bad configuration or missing data, 3 diverged, 4 interrupted (repeat it to resume).
 """
 
+import atexit
+import logging
 import os
 import sys
 import warnings
@@ -57,5 +59,19 @@ def main(argv: list[str]) -> int:
         interruption.close()
 
 
+def _leave(argv: list[str]) -> None:
+    """Runs main and ends the process, without the destructors of TensorFlow's objects.
+
+    They wait for the thread that tunes the input, and it sleeps until a time of day: where the clock has been set back
+    during the run, a finished run would not end for as long as that.
+    """
+    status = main(argv)
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(_leave)
