@@ -19,7 +19,7 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data imagenet-data $(TRAINING) figure1 tensorboard bench soak theory test test-full lint audit lock clean
+.PHONY: help setup demo laptop-data imagenet-data $(TRAINING) $(addsuffix -sweep,$(TRAINING)) figure1 tensorboard bench soak theory test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -59,6 +59,15 @@ $(TRAINING): $(VENV)/.ready
 	@$(PY) -m trainers.train --gin_file=configs/$(SCALE)/$(subst -,_,$@).gin --seed=$(SEED) \
 	  --model_dir=$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED)) \
 	  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(THREADS),--threads=$(THREADS))
+
+# bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
+SWEEPS := $(addsuffix -sweep,$(TRAINING))
+bert-nigt-sweep resnet-sgd-sweep: ## Likewise for all six: the grid of configs/sweep/grid.gin, or SWEEP="eta0=0.01,0.1"
+$(SWEEPS): $(VENV)/.ready
+	@if [ $(SCALE) = laptop ]; then $(PY) -m data.laptop --data_dir=.data/laptop; fi
+	@$(PY) -m scripts.sweep --gin_file=configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin --seed=$(SEED) \
+	  $(foreach axis,$(SWEEP),"--axis=$(axis)") $(foreach binding,$(GIN),"--gin_param=$(binding)") \
+	  $(if $(STORAGE),"--storage=$(STORAGE)") $(if $(WORKERS),--workers=$(WORKERS)) $(if $(THREADS),--threads=$(THREADS))
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
 	@$(PY) -m trainers.figure1 --results=$(RESULTS)

@@ -1,0 +1,140 @@
+"""Sweeps a grid: python -m scripts.sweep --gin_file=configs/laptop/resnet_nigt.gin; see `make help`.
+
+The points are an Optuna study's trials. Each is enqueued once, workers claim what waits, and the same command goes on
+where a stopped sweep was; several machines can work on one study in a shared database (--storage).
+
+Exit status: 0 done, 1 a run failed twice, 2 bad configuration or missing data, 4 interrupted (it resumes).
+"""
+
+import hashlib
+import os
+import pathlib
+import shlex
+import signal
+import sys
+import threading
+import warnings
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+
+from absl import app, flags  # noqa: E402
+
+from data.errors import InputError  # noqa: E402
+from scripts.forked import ROOT  # noqa: E402
+from scripts.sweep import grid, queue  # noqa: E402
+from scripts.sweep.training import Training, Trainings  # noqa: E402
+from trainers import gin_files  # noqa: E402
+from trainers.exit_status import ExitStatus  # noqa: E402
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("gin_file", None, "The experiment, e.g. configs/laptop/bert_nigt.gin.", required=True)
+    flags.DEFINE_string("grid", "configs/sweep/grid.gin", "The gin file of the grid.")
+    flags.DEFINE_multi_string("axis", [], "Instead of the grid's: eta0=1e-3,1e-2. Repeatable: all combinations.")
+    flags.DEFINE_multi_string("gin_param", [], "A binding for every run. Repeatable.")
+    flags.DEFINE_integer("seed", 0, "Of every run.", lower_bound=0)
+    flags.DEFINE_integer("workers", 2, "Runs at a time.", lower_bound=1)
+    flags.DEFINE_integer("threads", 1, "Of each run.", lower_bound=1)
+    flags.DEFINE_string("runs", None, "Where the runs' directories go; runs/SCALE/sweep if not set.")
+    flags.DEFINE_string("results", None, "Where the results go; results/SCALE/sweep if not set.")
+    flags.DEFINE_string("storage", None, "URL of Optuna's database; sqlite:///RUNS/optuna.db if not set.")
+
+
+def main(argv: list[str]) -> int:
+    """Sweeps what the flags say and returns the exit status."""
+    values = flags.FLAGS
+    try:
+        if len(argv) > 1:
+            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
+        points = grid.points(grid.load(values.grid, values.axis))
+        scale = ""
+        for point in points:  # a misspelt name ends the sweep before its first run
+            scale = gin_files.load(values.gin_file, [*values.gin_param, *point.bindings], values.seed).scale
+        runs = pathlib.Path(values.runs or f"runs/{scale}/sweep")
+        output = pathlib.Path(values.results or f"results/{scale}/sweep")
+        runs.mkdir(parents=True, exist_ok=True)
+        storage = values.storage or f"sqlite:///{runs / 'optuna.db'}"
+        command = shlex.join(["python", "-m", "scripts.sweep", *sys.argv[1:]]).replace(f"{ROOT}{os.sep}", "")
+        command = command.replace(storage, queue.without_password(storage))
+        prefix = pathlib.Path(values.gin_file).stem
+        trials = {
+            point: Training(
+                f"{prefix}-{point.name}-s{values.seed}",
+                values.gin_file,
+                (*values.gin_param, *point.bindings),
+                values.seed,
+                "tune",
+            )
+            for point in points
+        }
+        gin_files.load(values.gin_file, values.gin_param, values.seed)
+        content = hashlib.sha256(gin_files.operative_config().encode()).hexdigest()[:16]
+        settings = {"gin_file": values.gin_file, "gin_param": values.gin_param, "seed": values.seed}
+        settings["content of the gin file"] = content
+        study = queue.Queue(storage, f"{scale} {prefix} s{values.seed}", settings, runs)
+        study.enqueue(points)
+        runner = Trainings(runs, output, values.threads, command)
+        status = _work(study, trials, runner, values.workers)
+    except InputError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        return ExitStatus.BAD_INPUT
+    except OSError as error:
+        print(f"sweep: {error.filename}: {error.strerror}; mend that", file=sys.stderr)
+        return ExitStatus.BAD_INPUT
+    for point, outcome in study.outcomes().items():
+        print(f"sweep: {point.name}: {outcome}")
+    print(f"sweep: {output}/table.md, runs.csv, curves.csv and logs/")
+    return status
+
+
+def _work(study: queue.Queue, trials: dict[grid.Point, Training], runner: Trainings, workers: int) -> ExitStatus:
+    """Has the workers share the points until none waits; the exit status."""
+    statuses: list[ExitStatus] = []
+    stopping = threading.Event()
+
+    def stop(*_) -> None:
+        stopping.set()
+        # Not in the handler itself: the lock may be held by the thread that it interrupts.
+        threading.Thread(target=runner.stop).start()
+
+    def work() -> None:
+        while not stopping.is_set():
+            claimed = study.claim(trials)
+            if claimed is None:
+                if study.is_finished(trials):
+                    return
+                stopping.wait(queue.POLL_SECONDS)
+                continue
+            print(f"sweep: {trials[claimed.point].name} started", flush=True)
+            with claimed:
+                ended = runner.run(trials[claimed.point])
+                claimed.tell(ended)
+            if ended.status == ExitStatus.INTERRUPTED and not stopping.is_set():
+                stop()
+            statuses.append(ended.status)
+            value = "" if ended.selection is None else f" {ended.selection:.4f} on selection"
+            problem = f": {ended.message}" if ended.status in (ExitStatus.FAILED, ExitStatus.BAD_INPUT) else ""
+            print(f"sweep: {trials[claimed.point].name} {ended.status.name.lower()}{value}{problem}", flush=True)
+            if ended.status == ExitStatus.BAD_INPUT:
+                stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if ExitStatus.BAD_INPUT in statuses:
+        return ExitStatus.BAD_INPUT
+    if stopping.is_set():
+        return ExitStatus.INTERRUPTED
+    return ExitStatus.FAILED if study.has_failed(trials) else ExitStatus.DONE
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

@@ -1,0 +1,175 @@
+"""One training run as a process of its own, and several of them side by side."""
+
+import csv
+import ctypes
+import dataclasses
+import fcntl
+import json
+import math
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+
+from data.errors import InputError
+from scripts.forked import ROOT
+from trainers import results
+from trainers.exit_status import ExitStatus
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # before any fork: nothing may be loaded between fork and exec
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What to train.
+
+    Attributes:
+      name: Of its directory in runs/ and of its logs in results/.
+      gin_file, bindings, seed: As trainers.train takes them.
+      phase: One of trainers.results.PHASES.
+    """
+
+    name: str
+    gin_file: str
+    bindings: tuple[str, ...]
+    seed: int
+    phase: str
+
+    def command(self, runs: pathlib.Path, threads: int) -> list[str]:
+        """The command line."""
+        return [
+            *(sys.executable, "-m", "trainers.train", f"--gin_file={self.gin_file}", f"--seed={self.seed}"),
+            *(f"--model_dir={runs / self.name}", f"--threads={threads}"),
+            *(f"--gin_param={binding}" for binding in self.bindings),
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How it ended.
+
+    Attributes:
+      status: The process's.
+      message: The last line that it wrote to stderr.
+      selection: The metric on the selection data after the last step; None where the run did not get there.
+    """
+
+    status: ExitStatus
+    message: str
+    selection: float | None
+
+
+class Trainings:
+    """Runs trainings, any number at a time (call it from several threads), and collects what has finished.
+
+    Args:
+      runs: Where the runs' directories go.
+      output: The results directory.
+      threads: Of each training.
+      command: For table.md: what made the results.
+    """
+
+    def __init__(self, runs: pathlib.Path, output: pathlib.Path, threads: int, command: str):
+        self._runs, self._output, self._threads, self._command = runs, output, threads, command
+        self._processes: set[subprocess.Popen] = set()
+        self._lock, self._stopped = threading.Lock(), False
+
+    def run(self, training: Training) -> Ended:
+        """Trains, or goes on with it; collects it when it has finished or diverged."""
+        with self._lock:
+            if self._stopped:
+                return Ended(ExitStatus.INTERRUPTED, "stopped", None)
+            process = subprocess.Popen(
+                training.command(self._runs, self._threads),
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                process_group=0,  # Ctrl-C is ours to hand on, once
+                preexec_fn=_die_with_parent,
+            )
+            self._processes.add(process)
+        _, errors = process.communicate()
+        with self._lock:
+            self._processes.remove(process)
+        message = (errors.strip().splitlines() or ["no message"])[-1]
+        try:
+            status = ExitStatus(process.returncode)
+        except ValueError:  # a signal
+            status, message = ExitStatus.FAILED, f"ended by signal {-process.returncode}"
+        if status in (ExitStatus.DONE, ExitStatus.DIVERGED):
+            self._collect(training)
+        selection = selection_value(self._runs / training.name) if status == ExitStatus.DONE else None
+        return Ended(status, message, selection)
+
+    def stop(self) -> None:
+        """Has every training write its checkpoint and end; none begins any more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                process.send_signal(signal.SIGTERM)
+
+    def _collect(self, training: Training) -> None:
+        self._output.mkdir(parents=True, exist_ok=True)
+        # Other processes may collect into the same files.
+        with self._lock, open(self._output / ".lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            directory = str(self._runs / training.name)
+            results.collect([directory], str(self._output), training.phase, self._command, replace=True)
+
+
+def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done) -> bool:
+    """Runs trainings, so many at a time, in their order; stops at the first that failed.
+
+    Args:
+      done: Is called with each training and how it ended.
+
+    Returns:
+      Whether all finished or diverged.
+    """
+    waiting, lock, fine = iter(list(trainings)), threading.Lock(), []
+
+    def work() -> None:
+        while True:
+            with lock:
+                training = next(waiting, None)
+            if training is None:
+                return
+            ended = runner.run(training)
+            with lock:
+                done(training, ended)
+            fine.append(ended.status in (ExitStatus.DONE, ExitStatus.DIVERGED))
+            if not fine[-1]:
+                runner.stop()
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return all(fine)
+
+
+def selection_value(directory: pathlib.Path) -> float:
+    """The metric on the selection data at w after a finished run's last step.
+
+    Raises:
+      InputError: It is not in metrics.csv.
+    """
+    record = json.loads((directory / "run.json").read_text())
+    with open(directory / "metrics.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            if (row["split"], row["name"], row["step"]) == ("selection", record["metric"], str(record["steps"])):
+                value = float(row["value"])
+    if not math.isfinite(value):
+        raise InputError(f"{directory / 'metrics.csv'}: no selection {record['metric']} at step {record['steps']}")
+    return value
+
+
+def _die_with_parent() -> None:
+    """Has the kernel send SIGTERM to this process when the sweep is killed: no run is left behind at work."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
