@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from official.core import config_definitions as cfg
 from pydantic import Field
 
+from trainers import baselines  # noqa: F401 (a gin file may name them)
 from trainers.bert import BertPretrainingConfig
 from trainers.configurable import configurable
 from trainers.optimizers import OptimizationConfig
@@ -53,7 +54,7 @@ def experiment(
     Args:
       scale: Which of the two scales it is; where its results go.
       task: @bert_pretraining() or @resnet_classification().
-      optimizer: @nigt(), @adam() or @sgd().
+      optimizer: @nigt(), @adam(), @sgd(), or one of trainers/baselines.py.
       eta0: η0, for the records of the run.
       train_steps, validation_interval, checkpoint_interval: Steps.
       steps_per_loop: Steps between two looks at the loss: a line of log, a check for NaN and for signals.

@@ -82,7 +82,7 @@ def nigt(
     """
     if (adaptive == "algorithm2") != (gradient_bound is not None):
         raise ValueError('gradient_bound (the paper\'s g) goes with adaptive = "algorithm2", and only with it')
-    return _config(
+    return configure(
         learning_rate,
         "nigt",
         NigtConfig(
@@ -110,16 +110,17 @@ def adam(
 ) -> OptimizationConfig:
     """Adam (section 5.2: β1 0.9, β2 0.99; ε as in Devlin et al.'s code), without decay or clipping."""
     config = optimization.AdamConfig(beta_1=float(beta_1), beta_2=float(beta_2), epsilon=float(epsilon))
-    return _config(learning_rate, "adam", config)
+    return configure(learning_rate, "adam", config)
 
 
 @configurable
 def sgd(learning_rate: Schedule, momentum: Beta, nesterov: bool = False) -> OptimizationConfig:
     """SGD with heavy-ball momentum, v ← μv − ηg, w ← w + v (section 5.3; Goyal et al.: μ 0.9)."""
-    return _config(learning_rate, "sgd", optimization.SGDConfig(momentum=float(momentum), nesterov=nesterov))
+    return configure(learning_rate, "sgd", optimization.SGDConfig(momentum=float(momentum), nesterov=nesterov))
 
 
-def _config(schedule: Schedule, kind: str, optimizer: optimizer_config.BaseOptimizerConfig) -> OptimizationConfig:
+def configure(schedule: Schedule, kind: str, optimizer: optimizer_config.BaseOptimizerConfig) -> OptimizationConfig:
+    """The optimizer with its schedule; kind: tf-models-official's name of it."""
     return OptimizationConfig(
         optimizer=OptimizerConfig(type=kind, **{kind: optimizer}),
         learning_rate=schedule.learning_rate,

@@ -30,7 +30,8 @@ _WHERE = ("device", "strategy", "commit", "dirty", "started", "finished", "preem
 RUN_COLUMNS = _WHAT + _CAME_OUT + _WHERE
 CURVE_COLUMNS = ("run_id", "task", "optimizer", "split", "name", "step", "examples", "wall_s", "value")
 TASKS = {"bert": "BERT, masked LM", "resnet": "ResNet, top-1"}
-OPTIMIZERS = {"nigt": "NIGT", "adam": "Adam", "sgd": "SGD"}
+OPTIMIZERS = {"nigt": "NIGT", "adam": "Adam", "sgd": "SGD", "adamw": "AdamW", "lars": "LARS", "lamb": "LAMB"}
+OPTIMIZERS |= {"adagrad": "AdaGrad", "adafactor_keras": "Adafactor"}
 # The paper's own end points, in %: the caption of its Figure 1 (BERT-Base after 500k steps, ResNet-50 after 90 epochs).
 PAPER_FINAL = {("bert", "nigt"): 70.91, ("bert", "adam"): 70.76, ("resnet", "nigt"): 76.37, ("resnet", "sgd"): 76.2}
 

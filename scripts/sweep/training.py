@@ -160,7 +160,7 @@ def selection_value(directory: pathlib.Path) -> float:
     Raises:
       InputError: It is not in metrics.csv.
     """
-    record = json.loads((directory / "run.json").read_text())
+    record, value = json.loads((directory / "run.json").read_text()), math.nan
     with open(directory / "metrics.csv", newline="") as file:
         for row in csv.DictReader(file):
             if (row["split"], row["name"], row["step"]) == ("selection", record["metric"], str(record["steps"])):
