@@ -140,13 +140,32 @@ def test_the_table_has_ours_beside_the_papers(collected):
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
     ]
     assert rows[0][-1] == "the paper's, at its scale"
-    by_key = {(row[0], row[2], row[4]): row for row in rows[2:]}
+    by_key = {(row[0], row[2], row[5]): row for row in rows[2:]}
     nigt = by_key["BERT, masked LM", "NIGT", "1"]
-    assert nigt[5:] == ["1,000", "50.00", "49.70", "1,000 → 50.00", "2 min 23 s", "70.91"]
+    assert nigt[6:] == ["1,000", "50.00", "49.70", "1,000 → 50.00", "2 min 23 s", "70.91"]
     mean = by_key["BERT, masked LM", "NIGT", "mean (min–max), n = 3"]
-    assert mean[6] == "50.00 (49.00–51.00)" and mean[-1] == "70.91"
-    assert by_key["ResNet, top-1", "SGD", "1"][6:8] == ["78.00", "–"]
+    assert mean[7] == "50.00 (49.00–51.00)" and mean[-1] == "70.91"
+    assert by_key["ResNet, top-1", "SGD", "1"][7:9] == ["78.00", "–"]
     assert [by_key[k][-1] for k in by_key if k[1] == "SGD" or k[1] == "Adam"] == ["70.76", "76.20"]
+
+
+def test_runs_with_other_bindings_are_another_setting(tmp_path):
+    """Their means are not mixed; the column says in what they differ."""
+    for seed in (1, 2):
+        for beta in (0.5, 0.9):
+            directory = make_run(tmp_path / "runs" / str(beta), "resnet", "nigt", 0.01, seed, beta)
+            record = json.loads((directory / "run.json").read_text())
+            record["run_id"] = f"{beta}-{seed}"
+            record["command"] += f" --gin_param=eta0=0.01 --gin_param=nigt.beta={beta}"
+            (directory / "run.json").write_text(json.dumps(record))
+            directory.rename(tmp_path / "runs" / f"{beta}-{seed}")
+    for seed, beta in ((1, 0.5), (2, 0.5), (1, 0.9), (2, 0.9)):
+        results.collect([str(tmp_path / "runs" / f"{beta}-{seed}")], str(tmp_path / "results"), "ablation", "a command")
+    rows = (tmp_path / "results" / "table.md").read_text().splitlines()
+    means = [[cell.strip() for cell in row.split("|")][5:9] for row in rows if "mean (" in row]
+    assert [(bindings, seed) for bindings, seed, *_ in means] == [
+        (f"nigt.beta={beta}", "mean (min–max), n = 2") for beta in (0.5, 0.9)
+    ]
 
 
 def test_best_is_chosen_on_selection_not_on_validation(tmp_path):

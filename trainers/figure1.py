@@ -20,7 +20,8 @@ from matplotlib.ticker import StrMethodFormatter
 
 from data.errors import InputError
 from trainers.figure_style import STYLE
-from trainers.results import CURVE_COLUMNS, OPTIMIZERS, PAPER_FINAL, ROOT, RUN_COLUMNS, TASKS, commits, read_rows
+from trainers.results import CURVE_COLUMNS, ROOT, RUN_COLUMNS, read_rows
+from trainers.results_table import OPTIMIZERS, PAPER_FINAL, TASKS, commits
 
 COLOURS = {"nigt": "#0b2f7f", "baseline": "#6db3e8"}  # dark and light blue, as the paper's
 DPI = 150

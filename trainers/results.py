@@ -13,7 +13,6 @@ import os
 import pathlib
 import shlex
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,22 +20,16 @@ import tempfile
 from absl import app, flags
 
 from data.errors import InputError
+from trainers.results_table import EVALUATIONS, PHASES, TASKS, table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PHASES = ("final", "ablation", "tune")
 _WHAT = ("run_id", "task", "scale", "optimizer", "eta0", "seed", "phase")
 _CAME_OUT = ("status", "metric", "final_value", "steps", "wall_s")
 _WHERE = ("device", "strategy", "commit", "dirty", "started", "finished", "preemptions", "command")
 RUN_COLUMNS = _WHAT + _CAME_OUT + _WHERE
 CURVE_COLUMNS = ("run_id", "task", "optimizer", "split", "name", "step", "examples", "wall_s", "value")
-TASKS = {"bert": "BERT, masked LM", "resnet": "ResNet, top-1"}
-OPTIMIZERS = {"nigt": "NIGT", "adam": "Adam", "sgd": "SGD", "adamw": "AdamW", "lars": "LARS", "lamb": "LAMB"}
-OPTIMIZERS |= {"adagrad": "AdaGrad", "adafactor_keras": "Adafactor"}
-# The paper's own end points, in %: the caption of its Figure 1 (BERT-Base after 500k steps, ResNet-50 after 90 epochs).
-PAPER_FINAL = {("bert", "nigt"): 70.91, ("bert", "adam"): 70.76, ("resnet", "nigt"): 76.37, ("resnet", "sgd"): 76.2}
 
 _METRIC_COLUMNS = ("step", "examples", "wall_s", "split", "name", "value")
-_EVALUATIONS = ("selection", "validation", "validation_x", "validation_bn")
 _LOGS = {"run.json": True, "metrics.csv": True, "config.gin": True, "train.log": False}  # True: a run must have it
 _FINISHED = ("ok", "diverged", "failed")
 _INT = (int,)
@@ -56,7 +49,7 @@ class Run:
         record = {name: _text(value) for name, value in self.record.items() if name in RUN_COLUMNS}
         wall = max((row["wall_s"] for row in self.metrics), key=float, default="")
         row = record | {"phase": phase, "wall_s": wall, "final_value": self._final_value()}
-        wanted = {(split, None) for split in _EVALUATIONS} | {("train", "loss"), ("train", record["metric"])}
+        wanted = {(split, None) for split in EVALUATIONS} | {("train", "loss"), ("train", record["metric"])}
         own = {name: record[name] for name in ("run_id", "task", "optimizer")}
         kept = [m for m in self.metrics if {(m["split"], None), (m["split"], m["name"])} & wanted]
         return row, [own | m for m in kept]
@@ -107,7 +100,7 @@ def collect(runs: list[str], output: str, phase: str, command: str, replace: boo
     files = {
         "curves.csv": _csv(CURVE_COLUMNS, [curve for own in curves.values() for curve in own]),
         "runs.csv": _csv(RUN_COLUMNS, rows),
-        "table.md": table(rows, curves, command),
+        "table.md": table(rows, curves, command, _commit()),
     }
     try:
         _write(folder, files, found)
@@ -175,82 +168,6 @@ def read_rows(path: pathlib.Path, columns: tuple[str, ...]) -> list[dict[str, st
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}); write the file again") from error
-
-
-def table(rows: list[dict], curves: dict[str, list[dict]], command: str) -> str:
-    """table.md: the end points of every run, and the paper's beside them."""
-    lines = [
-        f"Made by `{command}` at {_commit()}, from runs at {commits(rows)}.",
-        "",
-        "Accuracies are on the validation data, in %: at w, the iterate, and at x, the gradient point (NIGT only).",
-        "Best: the step with the highest accuracy on the selection data, and the validation accuracy at w there.",
-        "The paper's numbers are those of its Figure 1, at its own scale: they are not a target for another scale.",
-    ]
-    for phase in PHASES:
-        of_phase = [row for row in rows if row["phase"] == phase]
-        if not of_phase:
-            continue
-        head = ["task", "scale", "optimizer", "η0", "seed", "steps", "at w", "at x", "best", "wall time"]
-        head += ["the paper's, at its scale"] if phase == "final" else []
-        lines += ["", f"## {phase.capitalize()} runs", "", _line(head), _line(["---"] * len(head))]
-        groups: dict[tuple, list[dict]] = {}
-        for row in of_phase:
-            groups.setdefault(tuple(row[name] for name in ("task", "scale", "optimizer", "eta0")), []).append(row)
-        for group in groups.values():
-            for row in group + ([_mean(group)] if len(group) > 1 else []):
-                paper = PAPER_FINAL.get((row["task"], row["optimizer"]))
-                cells = _cells(row, curves.get(row["run_id"], []))
-                lines.append(_line(cells + ([f"{paper:.2f}" if paper else "–"] if phase == "final" else [])))
-    return "\n".join(lines) + "\n"
-
-
-def commits(rows: list[dict]) -> str:
-    """The commits of the runs, "commit 1a2b3c4, 5d6e7f8 (modified)"."""
-    known = {(row["commit"][:7] or "unknown") + (" (modified)" if row["dirty"] == "true" else "") for row in rows}
-    return f"commit{'s' if len(known) > 1 else ''} {', '.join(sorted(known))}"
-
-
-def _cells(row: dict, curves: list[dict]) -> list[str]:
-    values = {
-        split: {int(c["step"]): float(c["value"]) for c in curves if (c["split"], c["name"]) == (split, row["metric"])}
-        for split in _EVALUATIONS
-    }
-    at_w = f"{100 * float(row['final_value']):.2f}" if row["final_value"] else row["status"]
-    at_x = _percent(values["validation_x"].get(int(row["steps"]))) if row["steps"] else "–"
-    selection = {step: value for step, value in values["selection"].items() if math.isfinite(value)}
-    best = "–"
-    if selection:
-        step = max(sorted(selection), key=selection.__getitem__)
-        best = f"{step:,} → {_percent(values['validation'].get(step))}"
-    names = [TASKS[row["task"]], row["scale"], OPTIMIZERS.get(row["optimizer"], row["optimizer"])]
-    steps = f"{int(row['steps']):,}" if row["steps"] else ""
-    names += [f"{float(row['eta0']):g}", row["seed"], steps]
-    return [*names, row.get("range", at_w), at_x, best, _wall(row["wall_s"])]
-
-
-def _mean(group: list[dict]) -> dict:
-    """The row below the seeds of one setting."""
-    values = [100 * float(row["final_value"]) for row in group if row["final_value"]]
-    text = f"{statistics.fmean(values):.2f} ({min(values):.2f}–{max(values):.2f})" if values else "–"
-    row = group[0] | {"run_id": "", "steps": "", "wall_s": "", "range": text}
-    of = f" of {len(group)}" if len(values) < len(group) else ""
-    return row | {"seed": f"mean (min–max), n = {len(values)}{of}"}
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.2f}"
-
-
-def _wall(seconds: str) -> str:
-    """ "1 h 02 min", "3 min 20 s"; empty stays empty."""
-    if not seconds:
-        return ""
-    total = round(float(seconds))
-    return f"{total // 3600} h {total // 60 % 60:02d} min" if total >= 3600 else f"{total // 60} min {total % 60:02d} s"
 
 
 def _collected(folder: pathlib.Path) -> tuple[list[dict], list[dict]]:
