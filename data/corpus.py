@@ -1,6 +1,7 @@
 """Builds the laptop-scale text: the corpus of `data.text` as masked BERT sequences."""
 
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -36,7 +37,26 @@ def build(folder: pathlib.Path, downloads: pathlib.Path, options: dict[str, int]
     Raises:
       InputError: a source is missing or damaged, or `vocab_size` is too small.
     """
-    documents = text.by_split(text.documents(sources.fetch(downloads)))
+    return write(folder, "text", text.documents(sources.fetch(downloads)), options, expected(options))
+
+
+def write(
+    folder: pathlib.Path, kind: str, texts: Iterable[text.Document], options: dict[str, int], known: dict
+) -> dict:
+    """Writes vocab.txt, the shards and manifest.json of any documents.
+
+    Args:
+      kind: of the data, as the manifest says it.
+      options: as `build` takes them.
+      known: the manifest's fields that are known before.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      InputError: `vocab_size` is too small.
+    """
+    documents = text.by_split(texts)
     tokens = vocabulary.train((document.text for document in documents["train"]), options["vocab_size"])
     vocabulary.save(tokens, folder / "vocab.txt")
     files, splits, targets = ["vocab.txt"], {}, {}
@@ -69,7 +89,7 @@ def build(folder: pathlib.Path, downloads: pathlib.Path, options: dict[str, int]
             "real_tokens": int(masked.mask.sum()) - 2 * len(masked),
             "predictions": len(targets[split]),
         }
-    fields = expected(options) | {
+    fields = known | {
         "licence": "text under the licences of its sources, see sources",
         "vocabulary": {"tokens": len(tokens), "special": list(vocabulary.SPECIAL_TOKENS), "lower_case": True},
         "splits": splits,
@@ -80,4 +100,4 @@ def build(folder: pathlib.Path, downloads: pathlib.Path, options: dict[str, int]
     fields["commonest_token"] = tokens[commonest]
     for split in ("selection", "validation"):
         fields["commonest_token_accuracy"][split] = float((targets[split] == commonest).mean())
-    return manifest.write(folder, "text", files, fields)
+    return manifest.write(folder, kind, files, fields)

@@ -1,7 +1,8 @@
 """Builds the laptop-scale data: `python -m data.laptop --data_dir=.data/laptop`.
 
-It leaves `text/` and `images/` in the folder, each with a manifest.json, and what it downloaded in `downloads/` beside
-the folder. A part that is there already, whole and with the same options, is left alone.
+It leaves `text/` and `images/` in the folder (with --manuals: `manuals/`), each with a manifest.json, and what it
+downloaded in `downloads/` beside the folder. A part that is there already, whole and with the same options, is left
+alone.
 """
 
 import contextlib
@@ -16,10 +17,10 @@ from collections.abc import Iterator
 
 from absl import app, flags, logging
 
-from data import corpus, images, manifest
+from data import corpus, images, manifest, manuals
 from data.errors import InputError
 
-_BUILDERS = {"text": corpus, "images": images}
+_BUILDERS = {"text": corpus, "images": images, "manuals": manuals}
 
 _LEAST = {"vocab_size": 6, "seq_length": 3, "max_predictions": 1, "dupe_factor": 1, "seed": 0}
 
@@ -54,8 +55,8 @@ def build(data_dir: pathlib.Path, kind: str, options: dict[str, int]) -> tuple[d
 
     Args:
       data_dir: made if absent.
-      kind: "text" or "images".
-      options: of `corpus.build` or `images.build`.
+      kind: one of manifest.KINDS.
+      options: of the kind's `build`.
 
     Returns:
       The manifest, and whether anything was built.
@@ -119,6 +120,7 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", ".data/laptop", "Folder to build in.")
     flags.DEFINE_bool("text", False, "Build the text only (with --images: both, as by default).")
     flags.DEFINE_bool("images", False, "Build the images only.")
+    flags.DEFINE_bool("manuals", False, "Build the study's text only; it is not built by default.")
     flags.DEFINE_integer("vocab_size", 4096, "Tokens of the vocabulary.")
     flags.DEFINE_integer("seq_length", 128, "Tokens of a sequence.")
     flags.DEFINE_integer("max_predictions", 20, "Most masked tokens of a sequence.")
@@ -146,11 +148,18 @@ def main(argv: list[str]) -> None:
         if len(argv) > 1:
             raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
         options = text_options(**{name: values[name].value for name in _LEAST})
-        wanted = {"text": values.text, "images": values.images}
+        wanted = {kind: values[kind].value for kind in manifest.KINDS}
+        if not any(wanted.values()):
+            wanted |= {"text": True, "images": True}
+        options = {
+            "text": options,
+            "images": {"seed": options["seed"]},
+            "manuals": text_options(seq_length=64, max_predictions=10, seed=options["seed"]),
+        }
         data_dir = pathlib.Path(values.data_dir)
-        for kind in [kind for kind in manifest.KINDS if wanted[kind] or not any(wanted.values())]:
+        for kind in [kind for kind in manifest.KINDS if wanted[kind]]:
             started = time.monotonic()
-            content, built = build(data_dir, kind, options if kind == "text" else {"seed": options["seed"]})
+            content, built = build(data_dir, kind, options[kind])
             if built:
                 print(f"{data_dir / kind}: built in {time.monotonic() - started:.0f} s")
                 print(summary(kind, content), flush=True)

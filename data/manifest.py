@@ -8,7 +8,7 @@ from data.sources import sha256_of
 
 FORMAT_VERSION = 2
 NAME = "manifest.json"
-KINDS = ("text", "images")
+KINDS = ("text", "images", "manuals")
 
 
 def write(folder: pathlib.Path, kind: str, files: list[str], fields: dict) -> dict:
@@ -29,7 +29,7 @@ def require(data_dir: str | pathlib.Path, kind: str) -> dict:
 
     Args:
       data_dir: the folder that `python -m data.laptop --data_dir` was given.
-      kind: "text" or "images".
+      kind: one of KINDS.
 
     Raises:
       InputError: it is missing, unreadable, of another format, or a file is missing or has another size.
