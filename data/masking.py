@@ -8,11 +8,11 @@ import dataclasses
 
 import numpy as np
 
-from data.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS
+from data.vocabulary import Special
 
 SHARE = 0.15
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
-_SPECIAL = len(SPECIAL_TOKENS)
+_FIRST = Special()  # the ids in the vocabularies that are trained here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +48,14 @@ def concatenate(parts: list[Masked]) -> Masked:
     )
 
 
-def cut(lengths: np.ndarray, longest: int, generator: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
+def cut(
+    lengths: np.ndarray, longest: int | np.ndarray, generator: np.random.Generator | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Cuts documents into as few pieces as possible.
 
     Args:
       lengths: int [D], tokens of each document.
-      longest: tokens that a piece may have.
+      longest: tokens that a piece may have, of all documents or, int [D], of each.
       generator: draws where each document's first cut is, uniformly among the places that need no further piece; the
         pieces between are full. None: the pieces of a document differ by one token at most.
 
@@ -61,6 +63,7 @@ def cut(lengths: np.ndarray, longest: int, generator: np.random.Generator | None
       (starts, sizes), int [N] each: pieces in the order of the documents, by offset in their concatenation.
       Documents without tokens have no piece.
     """
+    longest = np.broadcast_to(longest, lengths.shape)
     counts = -(-lengths // longest)
     document = np.repeat(np.arange(len(lengths)), counts)
     piece = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -70,12 +73,19 @@ def cut(lengths: np.ndarray, longest: int, generator: np.random.Generator | None
     else:
         shortest = lengths - (counts - 1) * longest
         first = generator.integers(np.minimum(shortest, longest), longest, endpoint=True)[document]
-        begin = np.where(piece == 0, 0, first + (piece - 1) * longest)
-        end = np.minimum(first + piece * longest, length)
+        begin = np.where(piece == 0, 0, first + (piece - 1) * longest[document])
+        end = np.minimum(first + piece * longest[document], length)
     return (np.cumsum(lengths) - lengths)[document] + begin, end - begin
 
 
-def pack(tokens: np.ndarray, lengths: np.ndarray, seq_length: int, generator: np.random.Generator | None) -> np.ndarray:
+def pack(
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    seq_length: int,
+    generator: np.random.Generator | None,
+    short_share: float = 0.0,
+    special: Special = _FIRST,
+) -> np.ndarray:
     """Sequences [CLS] tokens [SEP], padded with [PAD].
 
     Args:
@@ -83,22 +93,39 @@ def pack(tokens: np.ndarray, lengths: np.ndarray, seq_length: int, generator: np
       lengths: int [D], tokens of each document; they sum to T.
       seq_length: L, at least 3.
       generator: as for `cut`.
+      short_share: the share of the documents that are cut into pieces of at most 2 ≤ n ≤ L - 2 tokens, n uniform
+        (short_seq_prob of Devlin et al.'s script); it takes a generator.
 
     Returns:
       int32 [N, L].
     """
-    starts, sizes = cut(lengths, seq_length - 2, generator)
+    longest: int | np.ndarray = seq_length - 2
+    if short_share and generator is not None:
+        short = generator.random(len(lengths)) < short_share
+        longest = np.where(short, generator.integers(2, seq_length - 2, len(lengths), endpoint=True), seq_length - 2)
+    starts, sizes = cut(lengths, longest, generator)
     column = np.arange(seq_length)[None, :]
     sizes = sizes[:, None]
     inside = (column >= 1) & (column <= sizes)
-    packed = np.full((len(starts), seq_length), PAD, np.int32)
-    packed[:, 0] = CLS
+    packed = np.full((len(starts), seq_length), special.pad, np.int32)
+    packed[:, 0] = special.cls
     packed[inside] = tokens[(starts[:, None] + column - 1)[inside]]
-    packed[column == sizes + 1] = SEP
+    packed[column == sizes + 1] = special.sep
     return packed
 
 
-def mask(sequences: np.ndarray, vocab_size: int, max_predictions: int, generator: np.random.Generator) -> Masked:
+def has_ordinary(sequences: np.ndarray, special: Special = _FIRST) -> np.ndarray:
+    """Whether there is anything to predict in each sequence, bool [N]: a token that is not special."""
+    return ~np.isin(sequences, special.ids()).all(axis=1)
+
+
+def mask(
+    sequences: np.ndarray,
+    vocab_size: int,
+    max_predictions: int,
+    generator: np.random.Generator,
+    special: Special = _FIRST,
+) -> Masked:
     """Masks packed sequences.
 
     Of a sequence's n ordinary tokens (no special token, so no [UNK] either: there is nothing to learn from it)
@@ -108,12 +135,14 @@ def mask(sequences: np.ndarray, vocab_size: int, max_predictions: int, generator
 
     Args:
       sequences: int32 [N, L], as `pack` returns them.
-      vocab_size: V; random tokens are drawn from [5, V).
+      vocab_size: V; random tokens are drawn from the V - 5 that are not special.
       max_predictions: P.
       generator: the source of chance; each choice is a function of its state alone.
     """
-    sequences = sequences[(sequences >= _SPECIAL).any(axis=1)]
-    ordinary = sequences >= _SPECIAL
+    is_ordinary = np.ones(vocab_size, bool)
+    is_ordinary[special.ids()] = False
+    ordinary = is_ordinary[sequences]
+    sequences, ordinary = sequences[ordinary.any(axis=1)], ordinary[ordinary.any(axis=1)]
     wanted = np.clip(np.rint(SHARE * ordinary.sum(axis=1)).astype(np.int64), 1, max_predictions)
     score = generator.random(sequences.shape, dtype=np.float32)
     score[~ordinary] = 2.0
@@ -127,11 +156,12 @@ def mask(sequences: np.ndarray, vocab_size: int, max_predictions: int, generator
     rows = np.arange(len(sequences))[:, None]
     targets = np.where(real, sequences[rows, positions], 0).astype(np.int32)
     fate = generator.random(positions.shape)
-    random_ids = generator.integers(_SPECIAL, vocab_size, positions.shape, dtype=np.int32)
-    shown = np.where(fate < MASK_SHARE, MASK, np.where(fate < MASK_SHARE + RANDOM_SHARE, random_ids, targets))
+    candidates = np.flatnonzero(is_ordinary).astype(np.int32)
+    random_ids = candidates[generator.integers(0, len(candidates), positions.shape, dtype=np.int32)]
+    shown = np.where(fate < MASK_SHARE, special.mask, np.where(fate < MASK_SHARE + RANDOM_SHARE, random_ids, targets))
     word_ids = sequences.copy()
     word_ids[np.broadcast_to(rows, positions.shape)[real], positions[real]] = shown[real]
-    return Masked(word_ids, (sequences != PAD).astype(np.int32), positions, targets, real.astype(np.float32))
+    return Masked(word_ids, (sequences != special.pad).astype(np.int32), positions, targets, real.astype(np.float32))
 
 
 def unmask(masked: Masked) -> np.ndarray:
