@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from data.errors import InputError, RunError
 from data.laptop import parse_flags
@@ -59,6 +59,7 @@ def _build(values: flags.FlagValues) -> None:
             "name the text: DUMP=a Wikipedia pages-articles dump (dumps.wikimedia.org) or TFDS=wikipedia as TensorFlow "
             "Datasets prepared it, and BOOKS=folder of .txt files; see the README"
         )
+    logging.set_verbosity(logging.ERROR)  # Beam tells of the clouds that it cannot reach
     if values.dump and values.tfds:
         raise InputError("--dump and --tfds: both hold Wikipedia; name one of them")
     from data import bert_build, bert_sources  # take seconds to import
@@ -67,9 +68,7 @@ def _build(values: flags.FlagValues) -> None:
     names = [field.name for field in dataclasses.fields(bert_build.Options) if field.name != "vocabulary"]
     options = bert_build.Options(**{name: values[name].value for name in names})
     target = os.path.join(values.data_dir, "text")
-    content = bert_build.build(
-        units, target, options, values.vocabulary, values.workers, shlex.split(values.beam)
-    )
+    content = bert_build.build(units, target, options, values.vocabulary, values.workers, shlex.split(values.beam))
     for split, counts in content["splits"].items():
         print(f"  text {split}: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
     print(f"{target}: ready")

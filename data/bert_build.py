@@ -117,6 +117,7 @@ class _Pipelines:
         if not any(argument.startswith("--runner") for argument in arguments):
             mode = "in_memory" if workers == 1 else "multi_processing"
             self._arguments = [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *arguments]
+            self._arguments.append("--default_sdk_harness_log_level=ERROR")
 
     def read(self, readings: list) -> list[dict]:
         return self._run("read documents", readings, bert_work.Read())
@@ -258,7 +259,9 @@ def _begin(target: str, key: dict) -> str:
     if begun and begun != key:
         raise InputError(f"{target}: begun from other inputs or with other options; delete it, or repeat those")
     if not begun:
-        if tf.io.gfile.exists(target) and [name for name in tf.io.gfile.listdir(target) if name.strip("/") != ".building"]:
+        if tf.io.gfile.exists(target) and [
+            name for name in tf.io.gfile.listdir(target) if name.strip("/") != ".building"
+        ]:
             raise InputError(f"{target}: has files that are not of this build; move them away, then repeat the command")
         tf.io.gfile.makedirs(work)
         gfiles.write_json(path, key)

@@ -1,5 +1,6 @@
 """Blocks of documents as BERT's input sequences: one text each, or with pairs for next-sentence prediction."""
 
+import bisect
 import dataclasses
 import random
 import re
@@ -12,8 +13,8 @@ from data.vocabulary import Special
 
 # Of the documents, how many are cut into shorter sequences (short_seq_prob of Devlin et al.'s script).
 SHORT_SHARE = 0.1
-# Where a sentence ends: full stop and the like, closing quotes, space, and what a sentence may begin with.
-_SENTENCE = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9])")
+# The space between two sentences: after a full stop or the like and a closing quote, before what may begin one.
+_SENTENCE = re.compile(r""" (?:(?<=[.!?] )|(?<=[.!?]["'”’)\]] ))(?=["'“‘(\[]*[A-Z0-9])""")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,26 +36,6 @@ class Sequences:
         return Sequences(*(None if part is None else part[order] for part in (self.word_ids, self.types, self.labels)))
 
 
-def single(
-    ids: np.ndarray,
-    lengths: np.ndarray,
-    seq_length: int,
-    generators: list[np.random.Generator] | list[None],
-    special: Special,
-) -> list[Sequences]:
-    """[CLS] text [SEP], a document's tokens in as few pieces as hold them, all of them used.
-
-    Args:
-      ids, lengths: The documents' tokens, as Encoder.encode gives them.
-      generators: One a pass; each cuts elsewhere, and SHORT_SHARE of its documents shorter. None: cuts into equal parts.
-
-    Returns:
-      A pass's sequences, by pass, in the order of the documents.
-    """
-    packed = [masking.pack(ids, lengths, seq_length, one, SHORT_SHARE, special) for one in generators]
-    return [Sequences(word_ids, None, None) for word_ids in packed]
-
-
 def encode_sentences(texts: list[str], encoder: Encoder) -> tuple[np.ndarray, list[list[int]]]:
     """The documents' tokens, and by document where in them its sentences begin and the last one ends.
 
@@ -68,6 +49,57 @@ def encode_sentences(texts: list[str], encoder: Encoder) -> tuple[np.ndarray, li
     return ids, [places for places in bounds if len(places) > 1]
 
 
+def single(
+    ids: np.ndarray,
+    bounds: list[list[int]],
+    seq_length: int,
+    generators: list[np.random.Generator] | list[None],
+    special: Special,
+) -> list[Sequences]:
+    """[CLS] text [SEP], a document's tokens in as few pieces as hold them; all of them are used, once a pass.
+
+    Args:
+      ids, bounds: As encode_sentences gives them.
+      generators: One a pass; each cuts elsewhere, and SHORT_SHARE of its documents into short pieces: whole sentences
+        until 2 ≤ n ≤ L - 2 tokens are reached, n uniform. None: cuts into equal parts.
+
+    Returns:
+      A pass's sequences, by pass.
+    """
+    packed = [masking.fill(ids, *_pieces(bounds, seq_length - 2, one), seq_length, special) for one in generators]
+    return [Sequences(word_ids, None, None) for word_ids in packed]
+
+
+def _pieces(
+    bounds: list[list[int]], longest: int, generator: np.random.Generator | None
+) -> tuple[np.ndarray, np.ndarray]:
+    lengths = np.array([places[-1] - places[0] for places in bounds], np.int64)
+    if generator is None:
+        return masking.cut(lengths, longest, None)
+    short = generator.random(len(bounds)) < SHORT_SHARE
+    targets = generator.integers(2, longest, len(bounds), endpoint=True)
+    starts, sizes = masking.cut(lengths, longest, generator)
+    # The cuts of the short documents are made anew.
+    ends = np.array([places[-1] for places in bounds], np.int64)
+    kept = ~short[np.searchsorted(ends, starts, side="right")]
+    begins = [starts[kept]]
+    pieces = [sizes[kept]]
+    for number in np.flatnonzero(short):
+        cuts = _cut_at_sentences(bounds[number], int(targets[number]), longest)
+        begins.append(cuts[:-1])
+        pieces.append(np.diff(cuts))
+    return np.concatenate(begins), np.concatenate(pieces)
+
+
+def _cut_at_sentences(places: list[int], target: int, longest: int) -> np.ndarray:
+    cuts = [places[0]]
+    while cuts[-1] < places[-1]:
+        reached = bisect.bisect_left(places, cuts[-1] + target)
+        end = places[reached] if reached < len(places) else places[-1]
+        cuts.append(min(end, cuts[-1] + longest))
+    return np.array(cuts, np.int64)
+
+
 def pairs(
     ids: np.ndarray,
     bounds: list[list[int]],
@@ -79,8 +111,7 @@ def pairs(
     of another of the documents; whole sentences, cut to length at either end.
 
     Args:
-      ids, bounds: As encode_sentences gives them.
-      seq_length, generators: As of `single`, and so is the result.
+      ids, bounds, seq_length, generators: As of `single`, and so is the result.
     """
     return [_pack_pairs(ids, _draw_pairs(bounds, seq_length - 3, one), seq_length, special) for one in generators]
 

@@ -109,7 +109,9 @@ def _wikipedia(folder: str):
             return info
     except Exception as error:  # whatever TensorFlow Datasets meets in a folder that is not its own
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise InputError(f"{folder}: not a data set of TensorFlow Datasets ({reason}); name wikipedia/CONFIG/VERSION") from error
+        raise InputError(
+            f"{folder}: not a data set of TensorFlow Datasets ({reason}); name wikipedia/CONFIG/VERSION"
+        ) from error
     raise InputError(f"{folder}: has no titles and texts; name the folder wikipedia/CONFIG/VERSION: TFDS=")
 
 

@@ -38,10 +38,11 @@ class Encoder:
         self._sizes, self._starts, self._pool = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32))
 
     def _learn(self, words: list[str]) -> None:
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(words)]
-        sizes = np.fromiter(map(len, ids), np.int64, len(ids))
+        # All at once is faster than one by one; word_ids says which word a token is of.
+        encoded = self._tokenizer.encode(words, is_pretokenized=True, add_special_tokens=False)
+        new = np.array(encoded.ids, np.int32)
+        sizes = np.bincount(np.array(encoded.word_ids, np.int64), minlength=len(words))
         starts = len(self._pool) + np.cumsum(sizes) - sizes
-        new = np.fromiter(itertools.chain.from_iterable(ids), np.int32, int(sizes.sum()))
         self._sizes = np.concatenate([self._sizes, sizes])
         self._starts = np.concatenate([self._starts, starts])
         self._pool = np.concatenate([self._pool, new])

@@ -96,13 +96,12 @@ def _write_block(bucket: Bucket, block: int, texts: list[str], files: list["_Sha
     # Chance is a function of what is being made: neither of the worker nor of what it made before.
     split = text.SPLITS.index(bucket.split)
     chance = [np.random.default_rng([bucket.seed, split, bucket.number, one, block]) for one in range(len(files))]
+    ids, bounds = bert_sequences.encode_sentences(texts, encoder)
     if bucket.next_sentence:
-        ids, bounds = bert_sequences.encode_sentences(texts, encoder)
         passes = bert_sequences.pairs(ids, bounds, bucket.seq_length, chance, special)
     else:
-        ids, lengths = encoder.encode(texts)
         cuts = chance if bucket.split == "train" else [None]
-        passes = bert_sequences.single(ids, lengths, bucket.seq_length, cuts, special)
+        passes = bert_sequences.single(ids, bounds, bucket.seq_length, cuts, special)
     counts["tokens"] += len(ids)
     counts["unknown_tokens"] += int((ids == special.unk).sum())
     for sequences, generator, file in zip(passes, chance, files, strict=True):

@@ -48,14 +48,12 @@ def concatenate(parts: list[Masked]) -> Masked:
     )
 
 
-def cut(
-    lengths: np.ndarray, longest: int | np.ndarray, generator: np.random.Generator | None
-) -> tuple[np.ndarray, np.ndarray]:
+def cut(lengths: np.ndarray, longest: int, generator: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
     """Cuts documents into as few pieces as possible.
 
     Args:
       lengths: int [D], tokens of each document.
-      longest: tokens that a piece may have, of all documents or, int [D], of each.
+      longest: tokens that a piece may have.
       generator: draws where each document's first cut is, uniformly among the places that need no further piece; the
         pieces between are full. None: the pieces of a document differ by one token at most.
 
@@ -63,7 +61,6 @@ def cut(
       (starts, sizes), int [N] each: pieces in the order of the documents, by offset in their concatenation.
       Documents without tokens have no piece.
     """
-    longest = np.broadcast_to(longest, lengths.shape)
     counts = -(-lengths // longest)
     document = np.repeat(np.arange(len(lengths)), counts)
     piece = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -73,19 +70,12 @@ def cut(
     else:
         shortest = lengths - (counts - 1) * longest
         first = generator.integers(np.minimum(shortest, longest), longest, endpoint=True)[document]
-        begin = np.where(piece == 0, 0, first + (piece - 1) * longest[document])
-        end = np.minimum(first + piece * longest[document], length)
+        begin = np.where(piece == 0, 0, first + (piece - 1) * longest)
+        end = np.minimum(first + piece * longest, length)
     return (np.cumsum(lengths) - lengths)[document] + begin, end - begin
 
 
-def pack(
-    tokens: np.ndarray,
-    lengths: np.ndarray,
-    seq_length: int,
-    generator: np.random.Generator | None,
-    short_share: float = 0.0,
-    special: Special = _FIRST,
-) -> np.ndarray:
+def pack(tokens: np.ndarray, lengths: np.ndarray, seq_length: int, generator: np.random.Generator | None) -> np.ndarray:
     """Sequences [CLS] tokens [SEP], padded with [PAD].
 
     Args:
@@ -93,17 +83,17 @@ def pack(
       lengths: int [D], tokens of each document; they sum to T.
       seq_length: L, at least 3.
       generator: as for `cut`.
-      short_share: the share of the documents that are cut into pieces of at most 2 ≤ n ≤ L - 2 tokens, n uniform
-        (short_seq_prob of Devlin et al.'s script); it takes a generator.
 
     Returns:
       int32 [N, L].
     """
-    longest: int | np.ndarray = seq_length - 2
-    if short_share and generator is not None:
-        short = generator.random(len(lengths)) < short_share
-        longest = np.where(short, generator.integers(2, seq_length - 2, len(lengths), endpoint=True), seq_length - 2)
-    starts, sizes = cut(lengths, longest, generator)
+    return fill(tokens, *cut(lengths, seq_length - 2, generator), seq_length)
+
+
+def fill(
+    tokens: np.ndarray, starts: np.ndarray, sizes: np.ndarray, seq_length: int, special: Special = _FIRST
+) -> np.ndarray:
+    """As `pack`, of the pieces tokens[start : start + size] given by (starts, sizes), int [N] each."""
     column = np.arange(seq_length)[None, :]
     sizes = sizes[:, None]
     inside = (column >= 1) & (column <= sizes)
