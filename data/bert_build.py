@@ -91,17 +91,19 @@ def build(
     tokens = vocabulary.load_published(vocabulary_path, options.vocab_size) if vocabulary_path else None
     if tokens:
         options = dataclasses.replace(options, vocabulary=_digest("\n".join(tokens)))
-    key = {"options": dataclasses.asdict(options), "sources": _sizes(units)}
-    finished = _finished(target, key)
+    finished = _finished(target, options, units)
     if finished:
         return finished
-    work = _begin(target, key)
+    work = _begin(target, options)
     run = _Pipelines(work, workers, beam_arguments or [])
     read = run.read([bert_work.Reading(unit, work, options.seed, options.held_out, _places(options)) for unit in units])
-    gfiles.write_json(os.path.join(work, "spills.json"), {"paths": [path for one in read for path in one["spills"]]})
-    path = os.path.join(target, "vocab.txt")
-    if not tf.io.gfile.exists(path):
-        _write_vocabulary(path, tokens or _train(work, options))
+    inputs = _digest(repr([sorted(one["files"].items()) for one in read]))
+    paths = [path for one in read for path in one["spills"]]
+    gfiles.write_json(os.path.join(work, "spills.json"), {"inputs": inputs, "paths": paths})
+    path, record = os.path.join(target, "vocab.txt"), os.path.join(work, "vocabulary.json")
+    if gfiles.read_json(record) != {"inputs": inputs}:
+        _write_vocabulary(path, tokens or _train(paths, options))
+        gfiles.write_json(record, {"inputs": inputs})
     written = run.write(_buckets(target, work, path, options))
     content = _describe(units, target, options, read, written)
     gfiles.write_json(os.path.join(target, manifest.NAME), content)
@@ -174,9 +176,8 @@ def _buckets(target: str, work: str, vocab: str, options: Options) -> list[bert_
     return buckets
 
 
-def _train(work: str, options: Options) -> list[str]:
-    """A vocabulary of the first train buckets' documents: a random sample of them that does not grow with the corpus."""
-    paths = gfiles.read_json(os.path.join(work, "spills.json"))["paths"]
+def _train(paths: list[str], options: Options) -> list[str]:
+    """A vocabulary of the documents of the first train buckets: a random sample that does not grow with the corpus."""
 
     def sample():
         size = 0
@@ -233,7 +234,7 @@ def _describe(units: list, target: str, options: Options, read: list[dict], writ
     }
 
 
-def _finished(target: str, key: dict) -> dict | None:
+def _finished(target: str, options: Options, units: list[bert_sources.Unit]) -> dict | None:
     path = os.path.join(target, manifest.NAME)
     try:
         content = gfiles.read_json(path)
@@ -241,8 +242,8 @@ def _finished(target: str, key: dict) -> dict | None:
         raise InputError(f"{path}: not a manifest ({error}); delete {target} and build again") from error
     if content is None:
         return None
-    sizes = {kind: [entry["files"], entry["bytes"]] for kind, entry in content.get("sources", {}).items()}
-    if content.get("options") != key["options"] or sizes != _totals(key["sources"]):
+    sizes = {kind: (entry["files"], entry["bytes"]) for kind, entry in content.get("sources", {}).items()}
+    if content.get("options") != dataclasses.asdict(options) or sizes != _sizes(units):
         raise InputError(f"{target}: holds other text or was built with other options; delete it, then build again")
     for name, entry in content["files"].items():
         file = os.path.join(target, name)
@@ -251,33 +252,30 @@ def _finished(target: str, key: dict) -> dict | None:
     return content
 
 
-def _begin(target: str, key: dict) -> str:
-    """Marks the folder as one that is being filled from these inputs with these options; the folder of the work."""
+def _begin(target: str, options: Options) -> str:
+    """Marks the folder as one that is being filled with these options; the folder of the work."""
+    key = dataclasses.asdict(options)
     work = os.path.join(target, ".building")
     path = os.path.join(work, "key.json")
     begun = gfiles.read_json(path)
     if begun and begun != key:
-        raise InputError(f"{target}: begun from other inputs or with other options; delete it, or repeat those")
+        raise InputError(f"{target}: begun with other options; delete it, or repeat those")
     if not begun:
-        if tf.io.gfile.exists(target) and [
-            name for name in tf.io.gfile.listdir(target) if name.strip("/") != ".building"
-        ]:
+        others = tf.io.gfile.listdir(target) if tf.io.gfile.exists(target) else []
+        if [name for name in others if name.strip("/") != os.path.basename(work)]:
             raise InputError(f"{target}: has files that are not of this build; move them away, then repeat the command")
         tf.io.gfile.makedirs(work)
         gfiles.write_json(path, key)
     return work
 
 
-def _sizes(units: list[bert_sources.Unit]) -> dict[str, dict[str, int]]:
-    sizes: dict[str, dict[str, int]] = {}
+def _sizes(units: list[bert_sources.Unit]) -> dict[str, tuple[int, int]]:
+    """Files and bytes, by kind of source."""
+    sizes: dict[str, tuple[int, int]] = {}
     for unit in units:
-        of_kind = sizes.setdefault(unit.kind, {})
-        of_kind |= {unit.relative(file): gfiles.size_of(file) for file in unit.files}
+        files, size = sizes.get(unit.kind, (0, 0))
+        sizes[unit.kind] = files + len(unit.files), size + sum(map(gfiles.size_of, unit.files))
     return sizes
-
-
-def _totals(sizes: dict[str, dict[str, int]]) -> dict[str, list[int]]:
-    return {kind: [len(files), sum(files.values())] for kind, files in sizes.items()}
 
 
 def _digest(body: str) -> str:

@@ -109,9 +109,8 @@ def _wikipedia(folder: str):
             return info
     except Exception as error:  # whatever TensorFlow Datasets meets in a folder that is not its own
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise InputError(
-            f"{folder}: not a data set of TensorFlow Datasets ({reason}); name wikipedia/CONFIG/VERSION"
-        ) from error
+        mend = "name the folder wikipedia/CONFIG/VERSION: TFDS="
+        raise InputError(f"{folder}: not a data set of TensorFlow Datasets ({reason}); {mend}") from error
     raise InputError(f"{folder}: has no titles and texts; name the folder wikipedia/CONFIG/VERSION: TFDS=")
 
 

@@ -35,10 +35,12 @@ class Reading:
 
 
 def read(reading: Reading) -> None:
-    """Reads a unit, unless that has been done."""
-    if tf.io.gfile.exists(reading.record):
-        return
+    """Reads a unit, unless that has been done and its files have the same sizes."""
     unit, documents = reading.unit, 0
+    done = gfiles.read_json(reading.record)
+    sizes = {unit.relative(file): gfiles.size_of(file) for file in unit.files}
+    if done and {name: entry["bytes"] for name, entry in done["files"].items()} == sizes:
+        return
     buckets = sum(count for _, count in reading.places.values())
     spill = bert_spill.Spill(os.path.join(reading.work, unit.name), buckets)
     for document in bert_sources.documents(unit):

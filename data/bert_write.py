@@ -23,7 +23,7 @@ class Bucket:
       split, number: Of the split's buckets, which.
       names: The files' names, one a pass over the documents.
       place: Of the bucket in the spills.
-      spills: A JSON file that lists them.
+      spills: A JSON file: `paths` of the spills, and `inputs`, a hash of what they were read from.
       folder: Where the files go.
       record: The file that says that the bucket is finished, and what it holds.
       vocabulary: The path of vocab.txt.
@@ -60,10 +60,12 @@ def write(bucket: Bucket) -> dict:
       files: By name: bytes, sha256. counts: documents, words, tokens, unknown_tokens, sequences, real_tokens,
       predictions.
     """
+    spills = gfiles.read_json(bucket.spills)
+    paths, inputs = spills["paths"], spills["inputs"]
     finished = gfiles.read_json(bucket.record)
-    if finished and all(_is_there(bucket.folder, name, entry) for name, entry in finished["files"].items()):
-        return finished
-    paths = gfiles.read_json(bucket.spills)["paths"]
+    if finished and finished["inputs"] == inputs:
+        if all(_is_there(bucket.folder, name, entry) for name, entry in finished["files"].items()):
+            return finished
     counts = dict.fromkeys(
         ("documents", "words", "tokens", "unknown_tokens", "sequences", "real_tokens", "predictions"), 0
     )
@@ -74,7 +76,7 @@ def write(bucket: Bucket) -> dict:
             counts["words"] += sum(body.count(" ") + body.count("\n") + 1 for body in texts)
             _write_block(bucket, number, texts, files, counts)
         written = {name: entry for file in files for name, entry in file.finish().items()}
-    content = {"files": written, "counts": counts}
+    content = {"inputs": inputs, "files": written, "counts": counts}
     gfiles.write_json(bucket.record, content)
     return content
 
@@ -139,6 +141,8 @@ class _Shard:
         self._writer.close()
         size = gfiles.size_of(self._partial)
         if not size:
+            if tf.io.gfile.exists(self._path):  # of other inputs, before the build was stopped
+                tf.io.gfile.remove(self._path)
             return {}
         digest = gfiles.sha256_of(self._partial)
         tf.io.gfile.rename(self._partial, self._path, overwrite=True)

@@ -18,7 +18,7 @@ LONGEST_WORD = 100
 
 @dataclasses.dataclass(frozen=True)
 class Special:
-    """The ids of the five special tokens: 0 … 4 in the vocabularies that are trained here, others in the published one."""
+    """The ids of the special tokens: 0 … 4 in the vocabularies that are trained here, others in the published one."""
 
     pad: int = PAD
     unk: int = UNK
@@ -129,7 +129,7 @@ def load(path: pathlib.Path) -> list[str]:
 
 
 def load_published(path: str, size: int) -> list[str]:
-    """Reads a vocab.txt that may be laid out as the published BERT vocabularies are: special tokens anywhere, [PAD] first.
+    """Reads a vocab.txt that may be laid out as the published BERT vocabularies are: [PAD], then any order.
 
     Args:
       path: A path or gs://….
