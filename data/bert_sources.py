@@ -70,7 +70,7 @@ def list_units(dump: str | None, tfds: str | None, books: str | None) -> list[Un
             raise InputError(f"{dump}: no such dump; name a pages-articles file, or the folder of its parts: DUMP=")
         units += [Unit("dump", dump, (file,)) for file in files]
     if tfds:
-        units += [Unit("tfds", tfds, (file,)) for file in sorted(_wikipedia(tfds).splits["train"].filepaths)]
+        units += [Unit("tfds", tfds, (file,)) for file in sorted(map(str, _wikipedia(tfds).splits["train"].filepaths))]
     if books:
         units += _book_units(books)
     names = [unit.name for unit in units]

@@ -1,4 +1,4 @@
-"""The paper's text, built with Beam from the real dump and long texts, against the documents and the official script."""
+"""The paper's text, built with Beam from a real dump and long texts: against the documents and the official script."""
 
 import bz2
 import collections
@@ -280,7 +280,7 @@ def official(built, documents, tmp_path_factory):
         create_pretraining_data.get_processor_text_fn(False, True),
         LENGTH,
         4,
-        0.1,
+        0.0,  # with few documents, which of them is cut short would decide the figures
         0.15,
         PREDICTIONS,
         random.Random(1),
@@ -324,19 +324,21 @@ def _length(value):
     return len(getattr(value, value.WhichOneof("kind")).value)
 
 
-def test_pairs_are_those_of_the_official_script(official, encoder):
-    """As many, as long, as often random, as often masked; within what chance does to 5 draws of ours."""
+def test_pairs_are_those_of_the_official_script(official, encoder, monkeypatch):
+    """As many, as often random, as long; its 4 passes against 20 of ours."""
+    monkeypatch.setattr(bert_sequences, "SHORT_SHARE", 0.0)
     theirs = read([official[0]], pairs=True)
     ids, bounds = bert_sequences.encode_sentences(official[1], encoder)
     chance = [np.random.default_rng(number) for number in range(20)]
     passes = bert_sequences.pairs(ids, bounds, LENGTH, chance, vocabulary.Special())
-    count = len(theirs["input_mask"]) / 4
-    spread = np.std([len(one.word_ids) for one in passes])
-    assert abs(np.mean([len(one.word_ids) for one in passes]) - count) < 4 * spread / 2 + 1
+    counts = [len(one.word_ids) for one in passes]
+    assert np.mean(counts) == pytest.approx(len(theirs["input_mask"]) / 4, rel=0.02)
     labels = np.concatenate([one.labels for one in passes])
-    assert abs(labels.mean() - theirs["next_sentence_labels"].mean()) < 0.06 and 0.45 < labels.mean() < 0.75
-    full = np.concatenate([(one.word_ids != 0).sum(axis=1) == LENGTH for one in passes]).mean()
-    assert abs(full - (theirs["input_mask"].sum(axis=1) == LENGTH).mean()) < 0.1
+    sizes = np.concatenate([(one.word_ids != vocabulary.PAD).sum(axis=1) for one in passes])
+    assert labels.mean() == pytest.approx(theirs["next_sentence_labels"].mean(), abs=0.03)
+    assert sizes.mean() == pytest.approx(theirs["input_mask"].sum(axis=1).mean(), rel=0.02)
+    second = np.concatenate([one.types.sum(axis=1) for one in passes])
+    assert second.mean() == pytest.approx(theirs["input_type_ids"].sum(axis=1).mean(), rel=0.04)
     for one in passes:
         seps = (one.word_ids == vocabulary.SEP).sum(axis=1)
         assert (seps == 2).all()
@@ -351,7 +353,7 @@ def test_next_sentences_are_next(encoder, documents):
     (one,) = bert_sequences.pairs(ids, bounds, 128, [np.random.default_rng(0)], vocabulary.Special())
     haystack = b"\xff\xff".join(ids[places[0] : places[-1]].astype("<u2").tobytes() for places in bounds)
     found = collections.defaultdict(list)
-    for row, types, label in zip(one.word_ids, one.types, one.labels, strict=True):
+    for row, types, label in zip(one.word_ids[::9], one.types[::9], one.labels[::9], strict=True):
         inside = ~np.isin(row, (vocabulary.PAD, vocabulary.CLS, vocabulary.SEP))
         a, b = row[inside & (types == 0)], row[inside & (types == 1)]
         assert a.astype("<u2").tobytes() in haystack and b.astype("<u2").tobytes() in haystack
