@@ -36,15 +36,20 @@ class Sequences:
         return Sequences(*(None if part is None else part[order] for part in (self.word_ids, self.types, self.labels)))
 
 
+def sentences(text: str) -> list[str]:
+    """A document's sentences; none crosses a line."""
+    return [part for line in text.split("\n") for part in _SENTENCE.split(line)]
+
+
 def encode_sentences(texts: list[str], encoder: Encoder) -> tuple[np.ndarray, list[list[int]]]:
     """The documents' tokens, and by document where in them its sentences begin and the last one ends.
 
     Sentences without tokens are left out, and so are documents without sentences.
     """
-    sentences = [[part for line in text.split("\n") for part in _SENTENCE.split(line)] for text in texts]
-    ids, lengths = encoder.encode([sentence for document in sentences for sentence in document])
+    found = [sentences(text) for text in texts]
+    ids, lengths = encoder.encode([sentence for document in found for sentence in document])
     ends = np.concatenate([[0], np.cumsum(lengths)])
-    counts = np.cumsum([0, *map(len, sentences)])
+    counts = np.cumsum([0, *map(len, found)])
     bounds = [np.unique(ends[begin : end + 1]).tolist() for begin, end in zip(counts[:-1], counts[1:], strict=True)]
     return ids, [places for places in bounds if len(places) > 1]
 

@@ -271,7 +271,7 @@ def official(built, documents, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("official")
     texts = [document.text for document in documents if split_of(document) != "train"][::3]
-    lines = ["\n".join(bert_sequences._SENTENCE.sub("\n", body).split("\n")) for body in texts]
+    lines = ["\n".join(bert_sequences.sentences(body)) for body in texts]
     (folder / "input.txt").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
     tokenizer = tokenization.FullTokenizer(str(built[0] / "vocab.txt"), do_lower_case=True)
     instances = create_pretraining_data.create_training_instances(
