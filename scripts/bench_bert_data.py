@@ -167,8 +167,8 @@ def _report(case: dict, rounds: dict[str, list[dict]], sizes: dict[int, dict]) -
     modified = " (modified)" if state["dirty"] else ""
     lines = [
         f"`python -m scripts.bench_bert_data`, {describe_device(1)}, commit {state['commit'][:7]}{modified};",
-        "one process at a time, on one core, in turn; medians (range) of n rounds; TOKENIZERS_PARALLELISM=false; seconds are the",
-        "processor's, after the imports; the clock's are longer where other work shared the machine.",
+        "one process at a time, on one core, in turn; medians (range) of n rounds; TOKENIZERS_PARALLELISM=false;",
+        "seconds are the processor's, after the imports; the clock's are longer where other work shared the machine.",
         "",
         f"The same {words:,} words, {case['vocab_size']:,} tokens in the vocabulary, sequences of {_LENGTH}, one pass,",
         "both written as TFRecords. Ours includes Beam's runner, the sort on disk, hashes and the manifest.",
@@ -184,8 +184,8 @@ def _report(case: dict, rounds: dict[str, list[dict]], sizes: dict[int, dict]) -
         f"**{statistics.median(ratio):.1f} times** as fast as the script ({ratio[0]:.1f} to {ratio[-1]:.1f}).",
         "",
         f"{SIZES[1]} × and {SIZES[2]} × are copies under other titles. Their words are known after the first copy,",
-        "which makes them faster than new text; the row above meets every word for the first time, and the figures below are",
-        "made of it. Memory is TensorFlow, Beam, the words it remembers and buffers of fixed size.",
+        "which makes them faster than new text; the row above meets every word for the first time, and the figures",
+        "below are made of it. Memory is TensorFlow, Beam, the words it remembers and buffers of fixed size.",
         "",
         "3.3 billion words (2.5 of Wikipedia, 0.8 of books: Devlin et al.) extrapolated from this, not run:",
         f"{hours:.1f} core-hours for one pass, {more:.2f} for each further one, {hours + 9 * more:.1f} for the ten of",
