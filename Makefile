@@ -19,7 +19,7 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data imagenet-data $(TRAINING) $(addsuffix -sweep,$(TRAINING)) figure1 tensorboard bench soak theory test test-full lint audit lock clean
+.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(addsuffix -sweep,$(TRAINING)) figure1 tensorboard bench soak theory test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -46,6 +46,13 @@ laptop-data: $(VENV)/.ready ## Fetch and build the laptop text and images (.data
 imagenet-data: $(VENV)/.ready ## The paper's images (.data/paper/images) from TARS=folder, TFDS=folder or RECORDS=folder
 	@$(PY) -m data.imagenet --data_dir=$(or $(DATA_DIR),.data/paper) $(if $(TARS),"--tars=$(TARS)") \
 	  $(if $(TFDS),"--tfds=$(TFDS)") $(if $(RECORDS),"--records=$(RECORDS)") $(if $(WORKERS),--workers=$(WORKERS))
+
+bert-data: $(VENV)/.ready ## The paper's text (.data/paper/text) from DUMP=file|folder or TFDS=folder, and BOOKS=folder
+	@$(PY) -m data.bert --data_dir=$(or $(DATA_DIR),.data/paper) $(if $(DUMP),"--dump=$(DUMP)") $(if $(TFDS),"--tfds=$(TFDS)") \
+	  $(if $(BOOKS),"--books=$(BOOKS)") $(if $(VOCABULARY),"--vocabulary=$(VOCABULARY)") $(if $(VOCAB_SIZE),--vocab_size=$(VOCAB_SIZE)) \
+	  $(if $(PASSES),--dupe_factor=$(PASSES)) $(if $(HELD_OUT),--held_out=$(HELD_OUT)) $(if $(PAIRS),--next_sentence) \
+	  $(if $(SHARDS),--shards=$(SHARDS)) $(if $(WORKERS),--workers=$(WORKERS)) $(if $(BEAM),"--beam=$(BEAM)") \
+	  $(if $(filter command line environment,$(origin SEED)),--seed=$(SEED))
 
 # A run goes to runs/SCALE/NAME-sSEED unless MODEL_DIR says otherwise; the same command resumes it.
 bert-nigt: ## BERT masked-LM pretraining with NIGT (section 5.2)
@@ -75,11 +82,12 @@ figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/de
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
-bench: $(VENV)/.ready ## Time the optimizers, resuming and the image input (results/bench)
+bench: $(VENV)/.ready ## Time the optimizers, resuming and both data paths (results/bench)
 	@TF_ENABLE_ONEDNN_OPTS=1 $(PY) -m scripts.bench
 	@$(PY) -m data.laptop --data_dir=.data/laptop --text
 	@$(PY) -m scripts.bench_resume
 	@TF_ENABLE_ONEDNN_OPTS=1 $(PY) -m scripts.bench_input
+	@$(PY) -m scripts.bench_bert_data
 
 soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTES (default 10), and compare
 	@$(PY) -m data.laptop --data_dir=.data/laptop

@@ -8,11 +8,11 @@ import dataclasses
 
 import numpy as np
 
-from data.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS
+from data.vocabulary import Special
 
 SHARE = 0.15
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
-_SPECIAL = len(SPECIAL_TOKENS)
+_FIRST = Special()  # the ids in the vocabularies that are trained here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,18 +87,35 @@ def pack(tokens: np.ndarray, lengths: np.ndarray, seq_length: int, generator: np
     Returns:
       int32 [N, L].
     """
-    starts, sizes = cut(lengths, seq_length - 2, generator)
+    return fill(tokens, *cut(lengths, seq_length - 2, generator), seq_length)
+
+
+def fill(
+    tokens: np.ndarray, starts: np.ndarray, sizes: np.ndarray, seq_length: int, special: Special = _FIRST
+) -> np.ndarray:
+    """As `pack`, of the pieces tokens[start : start + size] given by (starts, sizes), int [N] each."""
     column = np.arange(seq_length)[None, :]
     sizes = sizes[:, None]
     inside = (column >= 1) & (column <= sizes)
-    packed = np.full((len(starts), seq_length), PAD, np.int32)
-    packed[:, 0] = CLS
+    packed = np.full((len(starts), seq_length), special.pad, np.int32)
+    packed[:, 0] = special.cls
     packed[inside] = tokens[(starts[:, None] + column - 1)[inside]]
-    packed[column == sizes + 1] = SEP
+    packed[column == sizes + 1] = special.sep
     return packed
 
 
-def mask(sequences: np.ndarray, vocab_size: int, max_predictions: int, generator: np.random.Generator) -> Masked:
+def has_ordinary(sequences: np.ndarray, special: Special = _FIRST) -> np.ndarray:
+    """Whether there is anything to predict in each sequence, bool [N]: a token that is not special."""
+    return ~np.isin(sequences, special.ids()).all(axis=1)
+
+
+def mask(
+    sequences: np.ndarray,
+    vocab_size: int,
+    max_predictions: int,
+    generator: np.random.Generator,
+    special: Special = _FIRST,
+) -> Masked:
     """Masks packed sequences.
 
     Of a sequence's n ordinary tokens (no special token, so no [UNK] either: there is nothing to learn from it)
@@ -108,12 +125,14 @@ def mask(sequences: np.ndarray, vocab_size: int, max_predictions: int, generator
 
     Args:
       sequences: int32 [N, L], as `pack` returns them.
-      vocab_size: V; random tokens are drawn from [5, V).
+      vocab_size: V; random tokens are drawn from the V - 5 that are not special.
       max_predictions: P.
       generator: the source of chance; each choice is a function of its state alone.
     """
-    sequences = sequences[(sequences >= _SPECIAL).any(axis=1)]
-    ordinary = sequences >= _SPECIAL
+    is_ordinary = np.ones(vocab_size, bool)
+    is_ordinary[special.ids()] = False
+    ordinary = is_ordinary[sequences]
+    sequences, ordinary = sequences[ordinary.any(axis=1)], ordinary[ordinary.any(axis=1)]
     wanted = np.clip(np.rint(SHARE * ordinary.sum(axis=1)).astype(np.int64), 1, max_predictions)
     score = generator.random(sequences.shape, dtype=np.float32)
     score[~ordinary] = 2.0
@@ -127,11 +146,12 @@ def mask(sequences: np.ndarray, vocab_size: int, max_predictions: int, generator
     rows = np.arange(len(sequences))[:, None]
     targets = np.where(real, sequences[rows, positions], 0).astype(np.int32)
     fate = generator.random(positions.shape)
-    random_ids = generator.integers(_SPECIAL, vocab_size, positions.shape, dtype=np.int32)
-    shown = np.where(fate < MASK_SHARE, MASK, np.where(fate < MASK_SHARE + RANDOM_SHARE, random_ids, targets))
+    candidates = np.flatnonzero(is_ordinary).astype(np.int32)
+    random_ids = candidates[generator.integers(0, len(candidates), positions.shape, dtype=np.int32)]
+    shown = np.where(fate < MASK_SHARE, special.mask, np.where(fate < MASK_SHARE + RANDOM_SHARE, random_ids, targets))
     word_ids = sequences.copy()
     word_ids[np.broadcast_to(rows, positions.shape)[real], positions[real]] = shown[real]
-    return Masked(word_ids, (sequences != PAD).astype(np.int32), positions, targets, real.astype(np.float32))
+    return Masked(word_ids, (sequences != special.pad).astype(np.int32), positions, targets, real.astype(np.float32))
 
 
 def unmask(masked: Masked) -> np.ndarray:

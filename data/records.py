@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -42,30 +42,44 @@ def write(folder: pathlib.Path, split: str, shards: int, count: int, example: Ca
 
 
 def write_masked(folder: pathlib.Path, split: str, shards: int, masked: Masked) -> list[str]:
-    """Writes masked sequences with the features of tf-models' `BertPretrainDataLoader` (v2 names, no next sentence).
-
-    Features of a record: input_word_ids, input_mask, input_type_ids (int64 [L]), masked_lm_positions, masked_lm_ids
-    (int64 [P]), masked_lm_weights (float [P]).
+    """Writes masked sequences as `masked_examples` serialises them.
 
     Returns:
       The names of the files.
     """
-    from tensorflow.core.example import example_pb2  # see above
+    examples = masked_examples(masked)
+    return write(folder, split, shards, len(masked), lambda number: next(examples))
 
-    def example(number: int) -> bytes:
-        record = example_pb2.Example()
-        feature = record.features.feature
-        feature["input_word_ids"].int64_list.value.extend(word_ids[number])
-        feature["input_mask"].int64_list.value.extend(mask[number])
-        feature["input_type_ids"].int64_list.value.extend(types)
-        feature["masked_lm_positions"].int64_list.value.extend(positions[number])
-        feature["masked_lm_ids"].int64_list.value.extend(targets[number])
-        feature["masked_lm_weights"].float_list.value.extend(weights[number])
-        # The features are a map: without this their order, and so the file's bytes, may change from run to run.
-        return record.SerializeToString(deterministic=True)
+
+def masked_examples(
+    masked: Masked, types: np.ndarray | None = None, labels: np.ndarray | None = None
+) -> Iterator[bytes]:
+    """Serialises masked sequences with the features of tf-models' `BertPretrainDataLoader` (v2 names).
+
+    Features of a record: input_word_ids, input_mask, input_type_ids (int64 [L]), masked_lm_positions, masked_lm_ids
+    (int64 [P]), masked_lm_weights (float [P]); with labels next_sentence_labels (int64 [1]).
+
+    Args:
+      masked: N sequences.
+      types: 0 or 1 for each token, int [N, L]; None: 0.
+      labels: 1 where the second segment is not the next one, int [N]; None: there is no such feature.
+    """
+    from tensorflow.core.example import example_pb2  # TensorFlow takes seconds to import, see above
 
     # Python's own numbers go into protocol buffers several times faster than NumPy's.
     word_ids, mask = masked.word_ids.tolist(), masked.mask.tolist()
     positions, targets, weights = masked.positions.tolist(), masked.target_ids.tolist(), masked.weights.tolist()
-    types = np.zeros(masked.word_ids.shape[1], np.int64).tolist()
-    return write(folder, split, shards, len(masked), example)
+    segments = [[0] * masked.word_ids.shape[1]] * len(masked) if types is None else types.tolist()
+    for number in range(len(masked)):
+        record = example_pb2.Example()
+        feature = record.features.feature
+        feature["input_word_ids"].int64_list.value.extend(word_ids[number])
+        feature["input_mask"].int64_list.value.extend(mask[number])
+        feature["input_type_ids"].int64_list.value.extend(segments[number])
+        feature["masked_lm_positions"].int64_list.value.extend(positions[number])
+        feature["masked_lm_ids"].int64_list.value.extend(targets[number])
+        feature["masked_lm_weights"].float_list.value.extend(weights[number])
+        if labels is not None:
+            feature["next_sentence_labels"].int64_list.value.append(int(labels[number]))
+        # The features are a map: without this their order, and so the file's bytes, may change from run to run.
+        yield record.SerializeToString(deterministic=True)

@@ -36,17 +36,17 @@ def normalised_title(title: str) -> str:
     return " ".join(folded.replace("_", " ").split())
 
 
-def split_of(title: str) -> str:
-    """The split of a document: 5 % selection, 5 % validation, the rest train, by SHA-256 of the normalised title.
+def split_of(title: str, selection: float = SELECTION_SHARE, validation: float = VALIDATION_SHARE) -> str:
+    """The split of a document, by SHA-256 of the normalised title: so large shares of all titles are held out.
 
     It depends on nothing else (no seed, no other document), so adding a source moves no document, and a title that
     two sources have is on one side.
     """
     digest = hashlib.sha256(normalised_title(title).encode("utf-8")).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
-    if share < SELECTION_SHARE:
+    if share < selection:
         return "selection"
-    return "validation" if share < SELECTION_SHARE + VALIDATION_SHARE else "train"
+    return "validation" if share < selection + validation else "train"
 
 
 def documents(paths: dict[str, pathlib.Path]) -> Iterator[Document]:

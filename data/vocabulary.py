@@ -1,6 +1,7 @@
 """An uncased WordPiece vocabulary, trained deterministically, and the tokenizer that it defines."""
 
 import collections
+import dataclasses
 import pathlib
 from collections.abc import Iterable
 
@@ -13,6 +14,26 @@ PAD, UNK, CLS, SEP, MASK = range(5)
 # A character rarer than this gets no token: a word that has it becomes [UNK].
 RAREST_CHARACTER = 20
 LONGEST_WORD = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Special:
+    """The ids of the special tokens: 0 … 4 in the vocabularies that are trained here, others in the published one."""
+
+    pad: int = PAD
+    unk: int = UNK
+    cls: int = CLS
+    sep: int = SEP
+    mask: int = MASK
+
+    @classmethod
+    def of(cls, tokens: list[str]) -> "Special":
+        """Those of a vocabulary, given by id."""
+        return cls(*map(tokens.index, SPECIAL_TOKENS))
+
+    def ids(self) -> list[int]:
+        """All five."""
+        return list(dataclasses.astuple(self))
 
 
 def _pipeline(model: models.WordPiece) -> Tokenizer:
@@ -104,6 +125,34 @@ def load(path: pathlib.Path) -> list[str]:
         raise InputError(f"{path}: cannot be read ({error}): run make laptop-data") from error
     if tuple(tokens[:5]) != SPECIAL_TOKENS or len(set(tokens)) != len(tokens):
         raise InputError(f"{path}: does not begin with {' '.join(SPECIAL_TOKENS)} or repeats a token: build it again")
+    return tokens
+
+
+def load_published(path: str, size: int) -> list[str]:
+    """Reads a vocab.txt that may be laid out as the published BERT vocabularies are: [PAD], then any order.
+
+    Args:
+      path: A path or gs://….
+      size: How many tokens it has to have.
+
+    Raises:
+      InputError: It cannot be read, has another number of tokens, repeats one or lacks a special one.
+    """
+    import tensorflow as tf  # takes seconds to import
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            tokens = file.read().decode("utf-8").removesuffix("\n").split("\n")
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({reason}); name a vocab.txt: VOCABULARY=path") from error
+    tokens = [token.removesuffix("\r") for token in tokens]
+    if len(tokens) != size:
+        raise InputError(f"{path}: {len(tokens):,} tokens, not {size:,}; name the right one, or its size: VOCAB_SIZE=")
+    missing = [token for token in SPECIAL_TOKENS if token not in tokens]
+    if missing or tokens[0] != SPECIAL_TOKENS[0] or len(set(tokens)) != len(tokens):
+        reason = f"has no {missing[0]}" if missing else f"does not begin with {SPECIAL_TOKENS[0]}, or repeats a token"
+        raise InputError(f"{path}: {reason}; name the vocab.txt of an uncased BERT model")
     return tokens
 
 
