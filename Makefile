@@ -19,7 +19,7 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data imagenet-data $(TRAINING) figure1 tensorboard bench soak theory test test-full lint audit lock clean
+.PHONY: help setup demo laptop-data imagenet-data $(TRAINING) figure1 tensorboard bench soak theory tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -79,10 +79,18 @@ soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTE
 theory: $(VENV)/.ready ## Measure the paper's theory (results/theory); QUICK=1: two minutes, into runs/theory/quick
 	@$(PY) -m scripts.theory $(if $(QUICK),--quick)
 
+tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (results/tpu_check; 20 minutes at first)
+	@$(PY) -m scripts.tpu_check
+
+$(VENV)/tpu_check/.ready: $(VENV)/.ready requirements/tpu_check.txt
+	@$(VENV)/bin/uv venv --quiet --clear --python $(PY) $(VENV)/tpu_check
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/tpu_check/bin/python --require-hashes -r requirements/tpu_check.txt
+	@touch $@
+
 test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)
 
-test-full: $(VENV)/.ready ## The heavy tests besides
+test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready ## The heavy tests besides
 	@$(PYTEST) -m heavy
 
 lint: $(VENV)/.ready ## ruff, and types on nigt/
@@ -97,7 +105,7 @@ audit: $(VENV)/.ready ## Look the locked packages up in PyPI's list of known vul
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt; done
 
 lock: $(VENV)/.ready ## Write the requirements files anew from requirements/*.in
-	@for name in bootstrap requirements audit; do \
+	@for name in bootstrap requirements audit tpu_check; do \
 	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
 	    requirements/$$name.in -o requirements/$$name.txt; done
 
