@@ -10,11 +10,10 @@ import traceback
 import tensorflow as tf
 import tf_keras
 from absl import logging
-from official.common import distribute_utils
 from official.core import task_factory, train_lib
 
 from data.errors import InputError, RunError
-from trainers import checkpoints, input_files, run_log
+from trainers import checkpoints, input_files, run_log, strategies
 from trainers.actions import Diverged, Watch
 from trainers.controller import Controller
 from trainers.exit_status import ExitStatus
@@ -137,10 +136,7 @@ class _Run:
         self._experiment, self._parameters = experiment, experiment.config
         self._directory, self._task, self._interruption = directory, task, interruption
         prepare(experiment)
-        runtime = experiment.config.runtime
-        self._strategy = distribute_utils.get_distribution_strategy(
-            distribution_strategy=runtime.distribution_strategy, num_gpus=runtime.num_gpus, tpu_address=runtime.tpu
-        )
+        self._strategy = strategies.build(experiment.config.runtime)
 
     def execute(self, mode: str) -> ExitStatus:
         directory = self._directory
@@ -165,7 +161,8 @@ class _Run:
             finally:
                 watch.close()
             if trains:
-                trainer.export_best(directory.path / "export")
+                with self._strategy.scope():
+                    trainer.export_best(directory.path / "export")
             status = "ok"
         except Diverged as error:
             status = "diverged"
