@@ -95,9 +95,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
             raise InputError(f"{verb} takes {'one NAME' if needs_name else 'no such arguments'}; see --help")
         for name in names:
             request.check("name", name)
-        return {"launch": _launch, "sweep": _sweep, "status": _status, "logs": _logs}.get(verb, _take_over)(
-            verb, *names
-        )
+        actions = {"launch": _launch, "sweep": _sweep, "status": _status, "logs": _logs}
+        return actions.get(verb, _take_over)(values, verb, *names)
     except InputError as error:
         print(f"launch: {error}", file=sys.stderr)
         return ExitStatus.BAD_INPUT

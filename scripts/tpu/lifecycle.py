@@ -83,6 +83,7 @@ class Launch:
             except Exception as failure:  # whatever it is: what was created has to go
                 error = f"unexpected: {failure!r}"
             left = self._delete()
+        self.state.process = 0
         if error:
             self.state.outcome = error
         self._keep(self.state.phase)

@@ -1,5 +1,5 @@
-"""Stands in for trainers.train where the launcher is tested, not the training: takes the same arguments, leaves the same
-files by the same RunDirectory, and takes a step of 20 ms. FAKE_STEPS steps; ends with status FAKE_STATUS."""
+"""Stands in for trainers.train where the launcher is tested, not the training: takes the same arguments, leaves the
+same files by the same RunDirectory. FAKE_STEPS steps of 20 ms; ends with status FAKE_STATUS."""
 
 import argparse
 import os
