@@ -18,13 +18,22 @@ export CUDA_VISIBLE_DEVICES = -1
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
+# What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket MAX_HOURS=12 PRICE=1 (a core-hour).
+ON_TPU = --tpu=$(TPU) $(foreach name,ZONE PROJECT BUCKET DATA NAME MAX_HOURS MAX_RESTARTS EXPECTED_HOURS,$(if $($(name)),\
+  "--$(shell echo $(name) | tr A-Z a-z)=$($(name))")) $(if $(PRICE),"--price_per_core_hour=$(PRICE)") --seed=$(SEED) \
+  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(SPOT),--spot) $(if $(YES),--yes) $(if $(DRY_RUN),--dry_run)
+
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
+LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+TPU_SWEEPS := $(addsuffix -sweep,$(TRAINING))
+.PHONY: $(TPU_SWEEPS)
 .PHONY: help setup demo laptop-data imagenet-data $(TRAINING) figure1 tensorboard bench soak theory tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 	@echo
+	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... MAX_HOURS=... PRICE=... (a core-hour) [SPOT=1 DATA=gs://... DRY_RUN=1 YES=1]'
 	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95", SEED=1, MODEL_DIR=runs/mine, THREADS=1.'
 
 setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements
@@ -54,11 +63,22 @@ bert-sgd: ## BERT masked-LM pretraining with SGD (not in the paper)
 resnet-nigt: ## ResNet image classification with NIGT (section 5.3)
 resnet-sgd: ## ResNet image classification with SGD (section 5.3)
 resnet-adam: ## ResNet image classification with Adam (section 5.3 says it fails)
+bert-nigt-sweep: ## The same for each learning rate of configs/sweep/grid.gin (TPU=v3-8 …; likewise the other five)
 $(TRAINING): $(VENV)/.ready
+ifdef TPU
+	@$(PY) -m scripts.launch_tpu launch --experiment=$(subst -,_,$@) $(ON_TPU)
+else
 	@if [ $(SCALE) = laptop ]; then $(PY) -m data.laptop --data_dir=.data/laptop; fi
 	@$(PY) -m trainers.train --gin_file=configs/$(SCALE)/$(subst -,_,$@).gin --seed=$(SEED) \
 	  --model_dir=$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED)) \
 	  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(THREADS),--threads=$(THREADS))
+endif
+
+# One TPU a point of configs/sweep/grid.gin, PARALLEL at a time.
+$(TPU_SWEEPS): $(VENV)/.ready
+	@$(if $(TPU),,echo "$@: needs a TPU so far: TPU=v3-8 ZONE=… PROJECT=… BUCKET=… MAX_HOURS=… PRICE=…" >&2; exit 2)
+	@$(PY) -m scripts.launch_tpu sweep --experiment=$(subst -,_,$(patsubst %-sweep,%,$@)) --phase=tune \
+	  --parallel=$(or $(PARALLEL),1) $(ON_TPU)
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
 	@$(PY) -m trainers.figure1 --results=$(RESULTS)
@@ -101,13 +121,13 @@ lint: $(VENV)/.ready ## ruff, and types on nigt/
 audit: $(VENV)/.ready ## Look the locked packages up in PyPI's list of known vulnerabilities (pip-audit)
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements; do \
+	@for name in bootstrap requirements tpu_check tpu_vm; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt; done
 
 lock: $(VENV)/.ready ## Write the requirements files anew from requirements/*.in
-	@for name in bootstrap requirements audit tpu_check; do \
-	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
-	    requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements audit tpu_check; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
+	  -o requirements/tpu_vm.txt
 
 clean: ## Remove .venv and the built data, not the runs and results
 	@rm -rf $(VENV) .data

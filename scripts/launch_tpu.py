@@ -50,8 +50,9 @@ def define_flags(values: flags.FlagValues) -> None:
         "gin_param", [], "A further binding of the experiment, e.g. eta0=0.01. Repeatable.", flag_values=values
     )
     flags.DEFINE_multi_string(
-        "tpu_param", [], "A further binding of the machine, e.g. price_per_core_hour=1.", flag_values=values
+        "tpu_param", [], "A further binding of the machine, e.g. runtime_version='…'.", flag_values=values
     )
+    flags.DEFINE_float("price_per_core_hour", None, "Overrides the machine's.", lower_bound=0, flag_values=values)
     flags.DEFINE_integer("seed", 0, "Of the run.", lower_bound=0, flag_values=values)
     flags.DEFINE_bool("spot", False, "Cheaper; Google may take it back, and it is created anew.", flag_values=values)
     flags.DEFINE_bool(
@@ -114,18 +115,16 @@ def _launch(values: flags.FlagValues, verb: str) -> int:
     wanted, cost = _request(values, values.gin_param, values.name)
     if values.dry_run:
         return _print_plans([wanted], cost)
-    states, state = _states(values), State(wanted)
-    if states.path(wanted.name).exists():
-        before = states.read(wanted.name)
-        if before.may_exist:
-            raise InputError(
-                f"{wanted.name}: launched already and {before.phase}; see `python -m scripts.launch_tpu status "
-                f"{wanted.name}`, then attach or delete"
-            )
+    states = _states(values)
+    _refuse_a_second(states, wanted.name)
     if not _confirmed(values, cost.line()):
         return ExitStatus.FAILED
-    launch = Launch(state, states, values.poll_seconds, lambda text: print(text, flush=True))
+    launch = Launch(State(wanted), states, values.poll_seconds, _print)
     return _finish(values, launch, launch.run())
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
 
 
 def _finish(values: flags.FlagValues, launch: Launch, status: ExitStatus) -> int:
@@ -152,7 +151,10 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
         request.check(field, value)
     if values.tpu is None:
         raise InputError("--tpu has no value: v3-8 or v3-32")
-    hardware = machine.load(f"configs/tpu/{values.tpu.replace('-', '_')}.gin", values.tpu_param)
+    bound = list(values.tpu_param)
+    if values.price_per_core_hour is not None:
+        bound.append(f"tpu_machine.price_per_core_hour = {values.price_per_core_hour!r}")
+    hardware = machine.load(f"configs/tpu/{values.tpu.replace('-', '_')}.gin", bound)
     from scripts.tpu import cost
 
     steps, batch_size = _validate_experiment(given["experiment"], bindings, hardware.cores)
@@ -224,44 +226,45 @@ def _sweep(values: flags.FlagValues, verb: str) -> int:
     if values.dry_run:
         return _print_plans(requests, cost)
     states = _states(values)
-    done = {name for name in runs if _is_done(states.folder / name)}
-    waiting = [wanted for wanted in requests if wanted.name not in done]
-    if waiting:
-        if not _confirmed(values, cost.line(len(waiting))):
-            return ExitStatus.FAILED
-        launches = {wanted.name: sweep.launch_command(_arguments(values, wanted)) for wanted in waiting}
-        statuses = sweep.run_all(launches, values.parallel, states.folder)
-    else:
-        statuses = {}
+    waiting = [wanted for wanted in requests if not _is_done(states.folder / wanted.name)]
+    for wanted in waiting:
+        _refuse_a_second(states, wanted.name)
+    if waiting and not _confirmed(values, cost.line(len(waiting))):
+        return ExitStatus.FAILED
+    outcomes = sweep.run_all([_quiet_launch(values, states, wanted) for wanted in waiting], values.parallel)
     finished = [states.folder / name for name in runs if _is_done(states.folder / name)]
-    if finished:
+    if finished and values.collect:
         _collect(values, finished)
-    failed = [name for name, status in statuses.items() if status not in (ExitStatus.DONE, ExitStatus.DIVERGED)]
-    if failed:
-        raise RunError(f"{len(failed)} of {len(runs)} points are not done: {', '.join(failed)}; repeat the command")
+    missing = [name for name in runs if not _is_done(states.folder / name)]
+    left = [outcome for outcome in outcomes.values() if "LEFT AT GOOGLE" in outcome]
+    if missing or left:
+        raise RunError("; ".join([f"{len(missing)} of {len(runs)} points are not done: {', '.join(missing)}", *left]))
     return ExitStatus.DONE
+
+
+def _quiet_launch(values: flags.FlagValues, states: StateFile, wanted: request.Request) -> Launch:
+    """One of many: its lines go to a file, NAME.out."""
+    states.folder.mkdir(parents=True, exist_ok=True)
+
+    def write(text: str) -> None:
+        with open(states.folder / f"{wanted.name}.out", "a") as file:
+            print(text, file=file)
+
+    return Launch(State(wanted), states, values.poll_seconds, write)
+
+
+def _refuse_a_second(states: StateFile, name: str) -> None:
+    if states.path(name).exists() and states.read(name).may_exist:
+        raise InputError(
+            f"{name}: launched already and {states.read(name).phase}; see `python -m scripts.launch_tpu status "
+            f"{name}`, then attach or delete"
+        )
 
 
 def _is_done(folder: pathlib.Path) -> bool:
     """Whether a point's run has come to its end: also a diverged one is a result."""
     file = folder / "run.json"
     return file.exists() and json.loads(file.read_text()).get("status") in ("ok", "diverged")
-
-
-def _arguments(values: flags.FlagValues, wanted: request.Request) -> list[str]:
-    """The flags of one launch of a sweep."""
-    given = [f"--{flag}={getattr(values, flag)}" for flag in ("tpu", "zone", "project", "bucket", "max_hours")]
-    given += [f"--{flag}={getattr(values, flag)}" for flag in ("max_restarts", "poll_seconds", "state_dir", "seed")]
-    optional = [f"--{flag}={getattr(values, flag)}" for flag in ("data", "expected_hours") if getattr(values, flag)]
-    return [
-        *(f"--experiment={wanted.experiment}", f"--name={wanted.name}", "--yes", "--nocollect"),
-        *given,
-        *optional,
-        *(f"--tpu_param={binding}" for binding in values.tpu_param),
-        *(f"--gin_param={binding}" for binding in wanted.bindings),
-        *(["--spot"] if wanted.spot else []),
-        *([] if wanted.queued else ["--noqueued"]),
-    ]
 
 
 def _status(values: flags.FlagValues, verb: str, *names: str) -> int:
@@ -311,7 +314,7 @@ def _take_over(values: flags.FlagValues, verb: str, name: str) -> int:
             return ExitStatus.DONE
     if verb == "attach" and state.phase != "running":
         raise InputError(f"{name} is {state.phase}, not running: delete it and launch again")
-    launch = Launch(state, states, values.poll_seconds, lambda text: print(text, flush=True))
+    launch = Launch(state, states, values.poll_seconds, _print)
     if verb == "attach":
         return _finish(values, launch, launch.run(attach=True))
     launch.delete()

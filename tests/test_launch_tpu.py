@@ -62,7 +62,7 @@ class Cloud:
         return [
             *("--experiment=bert_nigt", "--tpu=v3-8", "--zone=europe-west4-a", "--project=my-project"),
             *("--bucket=my-bucket", "--name=run", "--max_hours=1", "--expected_hours=0.5", "--yes"),
-            *("--tpu_param=price_per_core_hour=2.0", "--poll_seconds=0.1", f"--state_dir={self.home / 'launches'}"),
+            *("--price_per_core_hour=2", "--poll_seconds=0.1", f"--state_dir={self.home / 'launches'}"),
             *(f"--results={self.home / 'results'}", *more),
         ]
 
@@ -111,7 +111,7 @@ def cloud(tmp_path, monkeypatch):
             pass
 
 
-@pytest.mark.parametrize("more", [(), ("--noqueued", "--spot")], ids=["queued", "directly"])
+@pytest.mark.parametrize("more", [(), pytest.param(("--noqueued", "--spot"), marks=pytest.mark.heavy)])
 def test_a_run_comes_back_and_the_tpu_is_gone(cloud, more, capfd):
     cloud.faults(waiting=2)
     assert cloud.launch("--gin_param=eta0=0.002", "--seed=3", *more) == 0
@@ -160,7 +160,7 @@ def _request(**changes):
         "experiment": "bert_nigt",
         "bindings": (),
         "seed": 0,
-        "machine": machine.load("configs/tpu/v3_8.gin", ["price_per_core_hour=2.0"]),
+        "machine": machine.load("configs/tpu/v3_8.gin", ["tpu_machine.price_per_core_hour=2.0"]),
         "zone": "europe-west4-a",
         "project": "my-project",
         "bucket": "my-bucket",
@@ -181,7 +181,7 @@ def test_a_refused_quota_leaves_nothing(cloud, capfd):
     assert cloud.state()["phase"] == "deleted"
 
 
-@pytest.mark.parametrize("more", [(), ("--noqueued",)], ids=["queued", "directly"])
+@pytest.mark.parametrize("more", [(), pytest.param(("--noqueued",), marks=pytest.mark.heavy)])
 def test_after_preemptions_the_run_goes_on_and_they_are_counted(cloud, more):
     cloud.faults(preempt=[3, 6])
     assert cloud.launch("--spot", *more) == 0
@@ -196,6 +196,7 @@ def test_after_preemptions_the_run_goes_on_and_they_are_counted(cloud, more):
     assert "starts at step 0" not in starts  # the last TPU went on from the bucket
 
 
+@pytest.mark.heavy
 def test_restarts_have_an_end(cloud, capfd):
     cloud.faults(preempt=[2, 3, 4, 5, 6])
     assert cloud.launch("--max_restarts=1") == 1
@@ -203,6 +204,7 @@ def test_restarts_have_an_end(cloud, capfd):
     assert cloud.state()["restarts"] == 1
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("fault", ["lose", "lose_answer"])
 def test_lost_connections_do_not_stop_the_run(cloud, fault):
     cloud.faults(**{fault: [1, 3, 5, 6, 8, 9, 10]})
@@ -212,6 +214,7 @@ def test_lost_connections_do_not_stop_the_run(cloud, fault):
     assert starts == 1  # `start`, repeated because its answer was lost, did not start twice
 
 
+@pytest.mark.heavy
 def test_a_delete_that_fails_is_tried_again(cloud):
     cloud.faults(delete=2)
     assert cloud.launch() == 0 and cloud.left() == []
@@ -229,6 +232,7 @@ def test_what_cannot_be_deleted_is_named_with_the_command_that_does_it(cloud, ca
     assert cloud.left() == []
 
 
+@pytest.mark.heavy
 def test_delete_from_another_terminal(cloud, capfd):
     cloud.faults(delete=-1)
     assert cloud.launch() == 1 and cloud.left()
@@ -241,7 +245,7 @@ def test_delete_from_another_terminal(cloud, capfd):
     assert cloud.call("delete", "run", where) == 0 and "nothing of it is at Google" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.heavy)])
 def test_a_signal_saves_the_run_and_deletes_the_tpu(cloud, number, monkeypatch):
     monkeypatch.setenv("FAKE_STEPS", "3000")
     sender = threading.Thread(target=lambda: (cloud.wait_for(cloud.is_training), os.kill(os.getpid(), number)))
@@ -257,6 +261,7 @@ def test_a_signal_saves_the_run_and_deletes_the_tpu(cloud, number, monkeypatch):
     assert cloud.record()["steps"] == steps + 5 and cloud.left() == []
 
 
+@pytest.mark.heavy
 def test_a_signal_while_the_tpu_is_being_created_deletes_it(cloud):
     cloud.faults(waiting=10000)
     sender = threading.Thread(
@@ -268,17 +273,20 @@ def test_a_signal_while_the_tpu_is_being_created_deletes_it(cloud):
     assert cloud.left() == []
 
 
+@pytest.mark.heavy
 def test_max_hours_ends_the_run_in_order(cloud, monkeypatch, capfd):
     monkeypatch.setenv("FAKE_STEPS", "3000")
     assert cloud.launch(f"--max_hours={6 / 3600}") == 4
     assert cloud.left() == [] and "--max_hours=0.00166667 are over" in capfd.readouterr().out
 
 
+@pytest.mark.heavy
 def test_a_slow_cloud(cloud):
     cloud.faults(slow=0.3, waiting=2)
     assert cloud.launch() == 0 and cloud.left() == []
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("status", "expected"), [(3, 3), (1, 1), (2, 2)])
 def test_the_trainings_exit_status_is_the_launchers(cloud, status, expected, monkeypatch):
     monkeypatch.setenv("FAKE_STATUS", str(status))
@@ -300,6 +308,7 @@ def test_nothing_is_created_where_nobody_is_logged_in(cloud, capfd):
     assert "nothing was created" in capfd.readouterr().err and not any("create" in call for call in cloud.calls())
 
 
+@pytest.mark.heavy
 def test_a_launcher_that_was_killed_is_taken_over(cloud, monkeypatch):
     monkeypatch.setenv("FAKE_STEPS", "300")
     launcher = subprocess.Popen(
@@ -321,6 +330,7 @@ def test_a_launcher_that_was_killed_is_taken_over(cloud, monkeypatch):
     assert cloud.record()["steps"] == 300 and cloud.left() == []
 
 
+@pytest.mark.heavy
 def test_delete_asks_a_launcher_that_is_at_work(cloud, monkeypatch):
     monkeypatch.setenv("FAKE_STEPS", "3000")
     where = f"--state_dir={cloud.home / 'launches'}"
@@ -381,7 +391,7 @@ def test_what_reaches_the_vms_shell_is_quoted():
 
 
 def test_a_pod_is_driven_by_its_name_and_a_host_by_local():
-    pod = machine.load("configs/tpu/v3_32.gin", ["price_per_core_hour=2.0"])
+    pod = machine.load("configs/tpu/v3_32.gin", ["tpu_machine.price_per_core_hour=2.0"])
     assert (pod.cores, pod.is_pod, pod.api) == (32, True, "se")
     start = " ".join(commands.Commands(_request(machine=pod)).start(1))
     for setting in ("TPU_NAME=run", "TPU_LOAD_LIBRARY=0", "NIGT_PREEMPTIONS=1", "TF_USE_LEGACY_KERAS=1"):
@@ -392,7 +402,11 @@ def test_a_pod_is_driven_by_its_name_and_a_host_by_local():
         assert setting in host
     assert "--worker=0" in start and "--worker=0" in host
     with pytest.raises(InputError, match="StreamExecutor"):
-        bindings = ["tpu_machine.api='pjrt'", "runtime_version='tpu-vm-tf-2.20.0-pod-pjrt'", "price_per_core_hour=2.0"]
+        bindings = [
+            "tpu_machine.api='pjrt'",
+            "runtime_version='tpu-vm-tf-2.20.0-pod-pjrt'",
+            "tpu_machine.price_per_core_hour=2.0",
+        ]
         machine.load("configs/tpu/v3_32.gin", bindings)
 
 
@@ -407,7 +421,7 @@ def test_the_vms_lock_has_tensorflows_tpu_build_and_no_other():
     assert "--require-hashes --no-deps" in script
 
 
-@pytest.mark.parametrize("parallel", [1, 3])
+@pytest.mark.parametrize("parallel", [pytest.param(1, marks=pytest.mark.heavy), 3])
 def test_a_sweep_has_a_tpu_a_point_and_the_same_files_as_on_a_laptop(cloud, parallel, monkeypatch, tmp_path):
     monkeypatch.setenv("FAKE_STEPS", "3")
     grid = tmp_path / "grid.gin"

@@ -96,6 +96,11 @@ class Launch:
             self._say(f"{error}; nothing is left at Google, and the same command goes on from the bucket")
         return status
 
+    def stop(self, reason: str) -> None:
+        """Makes `run`, in whatever thread it is, end the run in order and delete."""
+        self._signal = reason
+        self._wake.set()
+
     def delete(self) -> None:
         """Deletes the TPU. Raises RunError where it cannot, with what is left and how to delete it."""
         left = self._delete()
@@ -331,8 +336,7 @@ class Launch:
 
         def note(number, frame):
             del frame
-            self._signal = signal.Signals(number).name
-            self._wake.set()
+            self.stop(signal.Signals(number).name)
             print(f"launch: {self._signal}: ending what was begun", file=sys.stderr, flush=True)
 
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,21 +1,17 @@
 """A grid of learning rates, one TPU a point."""
 
-import pathlib
+import concurrent.futures
 import signal
-import subprocess
-import sys
-import threading
-import time
 from typing import Annotated
 
 import gin
 from pydantic import Field
 
-from data.errors import InputError
+from data.errors import InputError, RunError
+from scripts.tpu.gcloud import GcloudError
+from scripts.tpu.lifecycle import Launch
 from trainers.configurable import configurable
-from trainers.exit_status import ExitStatus
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 Rate = Annotated[float, Field(gt=0)]
 
 
@@ -38,58 +34,38 @@ def load_grid(gin_file: str) -> list[float]:
             gin.clear_config()
 
 
-def run_all(commands: dict[str, list[str]], parallel: int, folder: pathlib.Path) -> dict[str, int]:
-    """Runs launches, so many at a time; the exit status of each by its name.
+def run_all(launches: list[Launch], parallel: int) -> dict[str, str]:
+    """Runs launches, so many at a time; in words how each ended, by its name: "exit status 0" or what went wrong.
 
-    A signal goes on to those at work, which delete what they created, and the rest is not begun: status 4.
-
-    Args:
-      commands: By the launches' names.
-      parallel: At a time.
-      folder: Each launch's output goes to NAME.out there.
+    A signal ends those at work in order, which deletes what they created, and the rest is not begun.
     """
-    waiting, running, statuses = list(commands), {}, {}
-    stopped = threading.Event()
+    outcomes: dict[str, str] = {}
+    stopped: list[str] = []
 
     def stop(number, frame):
         del frame
-        stopped.set()
-        for process in running.values():
-            process.send_signal(number)
+        stopped.append(signal.Signals(number).name)
+        print(f"sweep: {stopped[-1]}: ending what was begun", flush=True)
+        for launch in launches:
+            launch.stop(stopped[-1])
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, stop) for number in numbers}
-    folder.mkdir(parents=True, exist_ok=True)
+    def one(launch: Launch) -> None:
+        name = launch.state.request.name
+        if stopped:
+            outcomes[name] = f"{stopped[0]}; not begun"
+            return
+        print(f"sweep: {name} is at work", flush=True)
+        try:
+            outcomes[name] = f"exit status {int(launch.run())}"
+        except (RunError, GcloudError) as error:
+            outcomes[name] = str(error)
+        print(f"sweep: {name}: {outcomes[name]}", flush=True)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        while waiting or running:
-            while waiting and len(running) < parallel and not stopped.is_set():
-                name = waiting.pop(0)
-                with open(folder / f"{name}.out", "ab") as output:
-                    running[name] = subprocess.Popen(
-                        commands[name],
-                        cwd=ROOT,
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,
-                    )
-                print(f"sweep: {name} is at work; its output: {folder / name}.out", flush=True)
-            if stopped.is_set():
-                statuses |= {name: int(ExitStatus.INTERRUPTED) for name in waiting}
-                waiting.clear()
-            for name, process in list(running.items()):
-                if process.poll() is not None:
-                    del running[name]
-                    statuses[name] = process.returncode
-                    last = ((folder / f"{name}.out").read_text(errors="replace").strip().splitlines() or ["?"])[-1]
-                    print(f"sweep: {name} ended with status {process.returncode}: {last}", flush=True)
-            time.sleep(0.2)
+        with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+            list(pool.map(one, launches))
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    return statuses
-
-
-def launch_command(arguments: list[str]) -> list[str]:
-    """One launch as a process of its own."""
-    return [sys.executable, "-m", "scripts.launch_tpu", "launch", *arguments]
+    return outcomes
