@@ -56,14 +56,13 @@ def check(program: Program, cache: pathlib.Path, compiler: str) -> dict:
 
 def ask(module: pathlib.Path, kept: pathlib.Path, compiler: str) -> dict:
     """The compiler's answer for a module; the kept one if it is of this module."""
-    digest = hashlib.sha256(module.read_bytes()).hexdigest()
+    program = ROOT / "scripts" / "tpu_check" / "compiler.py"
+    digest = hashlib.sha256(module.read_bytes() + program.read_bytes()).hexdigest()
     if kept.exists():
         known = json.loads(kept.read_text())
         if known["module"] == digest:
             return known
-    done = subprocess.run(
-        [compiler, str(ROOT / "scripts" / "tpu_check" / "compiler.py"), str(module)], capture_output=True, text=True
-    )
+    done = subprocess.run([compiler, str(program), str(module)], capture_output=True, text=True)
     try:
         answer = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):

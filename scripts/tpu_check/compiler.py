@@ -30,17 +30,21 @@ def to_stablehlo(hlo: bytes) -> ir.Module:
     """A serialized HLO module as StableHLO, in the present MLIR context.
 
     TensorFlow's bridge leaves copies of returned values, which the TPU's compiler does not take: each is replaced by
-    what it copies.
+    what it copies. And it resolves the random generator's algorithm for the device that it lowers for: Philox on CPUs,
+    the device's own on TPUs (DefaultRngAlgForDeviceType in tf2xla/kernels/rng_converter_utils.cc); so it is here.
     """
     module = ir.Module.parse(_jax.mlir.hlo_to_stablehlo(hlo))
+    own_algorithm = ir.Attribute.parse("#stablehlo<rng_algorithm DEFAULT>")
     copies = []
 
-    def find(operation):
+    def visit(operation):
         if operation.name == "mhlo.copy":
             copies.append(operation)
+        elif operation.name == "stablehlo.rng_bit_generator":
+            operation.attributes["rng_algorithm"] = own_algorithm
         return ir.WalkResult.ADVANCE
 
-    module.operation.walk(find)
+    module.operation.walk(visit)
     for copy in copies:
         copy.operation.results[0].replace_all_uses_with(copy.operation.operands[0])
         copy.operation.erase()
