@@ -18,13 +18,21 @@ export CUDA_VISIBLE_DEVICES = -1
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
+# What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket MAX_HOURS=12 PRICE=1 (a core-hour).
+ON_TPU = --tpu=$(TPU) $(foreach name,ZONE PROJECT BUCKET DATA NAME MAX_HOURS MAX_RESTARTS EXPECTED_HOURS,$(if $($(name)),\
+  "--$(shell echo $(name) | tr A-Z a-z)=$($(name))")) $(if $(PRICE),"--price_per_core_hour=$(PRICE)") --seed=$(SEED) \
+  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(SPOT),--spot) $(if $(YES),--yes) $(if $(DRY_RUN),--dry_run)
+
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
-.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(addsuffix -sweep,$(TRAINING)) figure1 tensorboard bench soak theory test test-full lint audit lock clean
+LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+SWEEPS := $(addsuffix -sweep,$(TRAINING))
+.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-15s %s\n", $$1, $$2}'
 	@echo
+	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... MAX_HOURS=... PRICE=... (a core-hour) [SPOT=1 DATA=gs://... DRY_RUN=1 YES=1]'
 	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95", SEED=1, MODEL_DIR=runs/mine, THREADS=1.'
 
 setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements
@@ -62,19 +70,30 @@ resnet-nigt: ## ResNet image classification with NIGT (section 5.3)
 resnet-sgd: ## ResNet image classification with SGD (section 5.3)
 resnet-adam: ## ResNet image classification with Adam (section 5.3 says it fails)
 $(TRAINING): $(VENV)/.ready
+ifdef TPU
+	@$(PY) -m scripts.launch_tpu launch --experiment=$(subst -,_,$@) $(ON_TPU)
+else
 	@if [ $(SCALE) = laptop ]; then $(PY) -m data.laptop --data_dir=.data/laptop; fi
 	@$(PY) -m trainers.train --gin_file=configs/$(SCALE)/$(subst -,_,$@).gin --seed=$(SEED) \
 	  --model_dir=$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED)) \
 	  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(THREADS),--threads=$(THREADS))
+endif
 
 # bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
-SWEEPS := $(addsuffix -sweep,$(TRAINING))
-bert-nigt-sweep resnet-sgd-sweep: ## Likewise for all six: the grid of configs/sweep/grid.gin, or SWEEP="eta0=0.01,0.1"
+# WORKERS runs at a time here; with TPU=, one TPU a point, PARALLEL at a time.
+bert-nigt-sweep: ## Every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1"; likewise the other five
+AXES = $(foreach axis,$(SWEEP),"--axis=$(axis)")
+ifdef TPU
+$(SWEEPS): $(VENV)/.ready
+	@$(PY) -m scripts.launch_tpu sweep --experiment=$(subst -,_,$(@:-sweep=)) --phase=tune \
+	  --parallel=$(or $(PARALLEL),1) $(AXES) $(ON_TPU)
+else
 $(SWEEPS): $(VENV)/.ready
 	@if [ $(SCALE) = laptop ]; then $(PY) -m data.laptop --data_dir=.data/laptop; fi
-	@$(PY) -m scripts.sweep --gin_file=configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin --seed=$(SEED) \
-	  $(foreach axis,$(SWEEP),"--axis=$(axis)") $(foreach binding,$(GIN),"--gin_param=$(binding)") \
-	  $(if $(STORAGE),"--storage=$(STORAGE)") $(if $(WORKERS),--workers=$(WORKERS)) $(if $(THREADS),--threads=$(THREADS))
+	@$(PY) -m scripts.sweep --gin_file=configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin --seed=$(SEED) $(AXES) \
+	  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(STORAGE),"--storage=$(STORAGE)") \
+	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(THREADS),--threads=$(THREADS))
+endif
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
 	@$(PY) -m trainers.figure1 --results=$(RESULTS)
@@ -97,10 +116,18 @@ soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTE
 theory: $(VENV)/.ready ## Measure the paper's theory (results/theory); QUICK=1: two minutes, into runs/theory/quick
 	@$(PY) -m scripts.theory $(if $(QUICK),--quick)
 
+tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (results/tpu_check; 20 minutes at first)
+	@$(PY) -m scripts.tpu_check
+
+$(VENV)/tpu_check/.ready: $(VENV)/.ready requirements/tpu_check.txt
+	@$(VENV)/bin/uv venv --quiet --clear --python $(PY) $(VENV)/tpu_check
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/tpu_check/bin/python --require-hashes -r requirements/tpu_check.txt
+	@touch $@
+
 test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)
 
-test-full: $(VENV)/.ready ## The heavy tests besides
+test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready ## The heavy tests besides
 	@$(PYTEST) -m heavy
 
 lint: $(VENV)/.ready ## ruff, and types on nigt/
@@ -111,13 +138,13 @@ lint: $(VENV)/.ready ## ruff, and types on nigt/
 audit: $(VENV)/.ready ## Look the locked packages up in PyPI's list of known vulnerabilities (pip-audit)
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements; do \
+	@for name in bootstrap requirements tpu_check tpu_vm; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt; done
 
 lock: $(VENV)/.ready ## Write the requirements files anew from requirements/*.in
-	@for name in bootstrap requirements audit; do \
-	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
-	    requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements audit tpu_check; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
+	  -o requirements/tpu_vm.txt
 
 clean: ## Remove .venv and the built data, not the runs and results
 	@rm -rf $(VENV) .data

@@ -7,6 +7,8 @@ import shutil
 import tensorflow as tf
 from absl import logging
 
+from trainers.strategies import checkpoint_options
+
 _NUMBERED = re.compile(r"^(?P<name>.+)-(?P<number>\d+)\.index$")
 
 
@@ -99,12 +101,13 @@ class BestCheckpoint:
     def offer(self, value: float, step: int) -> None:
         """Saves the variables as they are if `value` is the highest so far."""
         if self._best is None or value > self._best or self._best != self._best:
-            self._manager.save(checkpoint_number=step)
+            self._manager.save(checkpoint_number=step, options=checkpoint_options())
             self._best = value
 
     def read(self) -> bool:
         """Gives the variables the best values; False if there are none."""
         if self._manager.latest_checkpoint is None:
             return False
-        self._checkpoint.read(self._manager.latest_checkpoint).assert_existing_objects_matched()
+        restored = self._checkpoint.read(self._manager.latest_checkpoint, checkpoint_options())
+        restored.assert_existing_objects_matched()
         return True

@@ -8,6 +8,7 @@ import tensorflow as tf
 from data.errors import InputError
 from trainers.actions import Diverged
 from trainers.metrics_log import MetricsLog
+from trainers.strategies import checkpoint_options
 
 
 class Controller(orbit.Controller):
@@ -39,6 +40,8 @@ class Controller(orbit.Controller):
             return min(steps_per_loop - since % steps_per_loop, validation_interval - since)
 
         super().__init__(*args, steps_per_loop=to_the_end_of_the_loop, **kwargs)
+        with self.strategy.scope():
+            self._checkpoint_options = checkpoint_options()
         self._last_saved = int(self.global_step.numpy())
 
     def train_and_evaluate(self, train_steps: int, eval_steps: int = -1, eval_interval: int | None = None) -> None:
@@ -66,7 +69,8 @@ class Controller(orbit.Controller):
         try:
             with self.strategy.scope():
                 # The manager's own method says nothing about what it does not find.
-                self.checkpoint_manager.checkpoint.restore(path).assert_existing_objects_matched()
+                restored = self.checkpoint_manager.checkpoint.restore(path, checkpoint_options())
+                restored.assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise InputError(

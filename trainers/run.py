@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pathlib
 import shlex
 import sys
 import traceback
@@ -9,11 +10,10 @@ import traceback
 import tensorflow as tf
 import tf_keras
 from absl import logging
-from official.common import distribute_utils
 from official.core import task_factory, train_lib
 
 from data.errors import InputError, RunError
-from trainers import checkpoints, input_files, run_log
+from trainers import checkpoints, input_files, run_log, strategies
 from trainers.actions import Diverged, Watch
 from trainers.controller import Controller
 from trainers.exit_status import ExitStatus
@@ -82,6 +82,33 @@ def run(
         directory.close()
 
 
+def prepare(experiment: Experiment) -> None:
+    """Seeds Python, NumPy and TensorFlow, hence the initialization, and sets the precision of the activations."""
+    tf_keras.utils.set_random_seed(experiment.seed)
+    if experiment.config.runtime.mixed_precision_dtype:
+        tf_keras.mixed_precision.set_global_policy(f"mixed_{experiment.config.runtime.mixed_precision_dtype}")
+
+
+def build_trainer(
+    experiment: Experiment, task, directory: pathlib.Path, log: MetricsLog, interruption: Interruption
+) -> IterateTrainer:
+    """The model, the optimizer and the trainer of a run, in the scope of its strategy.
+
+    Raises:
+      InputError: The model's sizes do not fit each other.
+    """
+    parameters = experiment.config
+    try:
+        model = task.build_model()
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"the model cannot be built ({_first_line(str(error))}); correct its sizes") from error
+    optimizer = task.create_optimizer(parameters.trainer.optimizer_config, parameters.runtime)
+    if hasattr(optimizer, "iterates"):
+        # Its state must be there when a checkpoint is restored: an evaluation may come before the first step.
+        optimizer.build(model.trainable_variables)
+    return IterateTrainer(parameters, task, model, optimizer, directory, log, experiment.seed, interruption)
+
+
 def _patterns(experiment: Experiment) -> list[str]:
     return [getattr(experiment.config.task, f"{split}_data").input_path for split in SPLITS]
 
@@ -108,14 +135,8 @@ class _Run:
     def __init__(self, experiment: Experiment, directory: RunDirectory, task, interruption: Interruption):
         self._experiment, self._parameters = experiment, experiment.config
         self._directory, self._task, self._interruption = directory, task, interruption
-        # Seeds Python, NumPy and TensorFlow, hence the initialization.
-        tf_keras.utils.set_random_seed(experiment.seed)
-        runtime = experiment.config.runtime
-        if runtime.mixed_precision_dtype:
-            tf_keras.mixed_precision.set_global_policy(f"mixed_{runtime.mixed_precision_dtype}")
-        self._strategy = distribute_utils.get_distribution_strategy(
-            distribution_strategy=runtime.distribution_strategy, num_gpus=runtime.num_gpus, tpu_address=runtime.tpu
-        )
+        prepare(experiment)
+        self._strategy = strategies.build(experiment.config.runtime)
 
     def execute(self, mode: str) -> ExitStatus:
         directory = self._directory
@@ -133,14 +154,15 @@ class _Run:
             self._interruption.guard(self._last_words)
         try:
             with self._strategy.scope():
-                trainer = self._build_trainer(log)
+                trainer = build_trainer(self._experiment, self._task, directory.path, log, self._interruption)
             runner, watch = self._build_runner(trainer, log, mode)
             try:
                 self._train_or_evaluate(runner, trains)
             finally:
                 watch.close()
             if trains:
-                trainer.export_best(directory.path / "export")
+                with self._strategy.scope():
+                    trainer.export_best(directory.path / "export")
             status = "ok"
         except Diverged as error:
             status = "diverged"
@@ -204,27 +226,6 @@ class _Run:
                 f"({_first_line(text)}); correct either"
             )
         return error
-
-    def _build_trainer(self, log: MetricsLog) -> IterateTrainer:
-        parameters = self._parameters
-        try:
-            model = self._task.build_model()
-        except (ValueError, ZeroDivisionError) as error:
-            raise InputError(f"the model cannot be built ({_first_line(str(error))}); correct its sizes") from error
-        optimizer = self._task.create_optimizer(parameters.trainer.optimizer_config, parameters.runtime)
-        if hasattr(optimizer, "iterates"):
-            # Its state must be there when a checkpoint is restored: an evaluation may come before the first step.
-            optimizer.build(model.trainable_variables)
-        return IterateTrainer(
-            parameters,
-            self._task,
-            model,
-            optimizer,
-            self._directory.path,
-            log,
-            self._experiment.seed,
-            self._interruption,
-        )
 
     def _build_runner(self, trainer: IterateTrainer, log: MetricsLog, mode: str):
         settings = self._parameters.trainer

@@ -67,9 +67,13 @@ class RunDirectory:
         return self.record["status"] == "ok" and self.record["steps"] >= train_steps
 
     def begin(self, steps: int) -> None:
-        """Writes run.json: the run is at work from that step on; counts a preemption if it did not end by itself."""
+        """Writes run.json: the run is at work from that step on; counts a preemption if it did not end by itself.
+
+        NIGT_PREEMPTIONS says how many whoever started the run knows of: some may have come before the first run.json.
+        """
         if self.record["status"] in ("interrupted", "running"):
             self.record["preemptions"] += 1
+        self.record["preemptions"] = max(self.record["preemptions"], int(os.environ.get("NIGT_PREEMPTIONS") or 0))
         self.update("running", steps)
 
     def update(self, status: str, steps: int) -> None:

@@ -13,6 +13,7 @@ from trainers.checkpoints import BestCheckpoint
 from trainers.dropout import seed_dropout_by_step
 from trainers.interruption import Interruption
 from trainers.metrics_log import MetricsLog
+from trainers.strategies import save_options
 
 # Between two looks at whether a signal has come.
 _SECONDS_OF_STEPS = 3.0
@@ -162,7 +163,7 @@ class IterateTrainer(base_trainer.Trainer):
         served = tf.Module()
         served.model_variables = self.model.variables
         served.serve = _serving(self.model)
-        tf.saved_model.save(served, str(temporary), signatures=served.serve)
+        tf.saved_model.save(served, str(temporary), signatures=served.serve, options=save_options())
         if directory.exists():
             tf.io.gfile.rmtree(str(directory))
         temporary.rename(directory)

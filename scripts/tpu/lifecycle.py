@@ -1,0 +1,348 @@
+"""One launch, from creating its TPU to deleting it, whatever happens between."""
+
+import contextlib
+import datetime
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable
+
+from data.errors import RunError
+from scripts.tpu import gcloud
+from scripts.tpu.commands import ARCHIVE, SCRIPT, Commands
+from scripts.tpu.gcloud import Presence
+from scripts.tpu.state import State, StateFile, process_start
+from trainers.exit_status import ExitStatus
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+DELETE_TRIALS = 6
+SET_UP_TRIALS = 5
+
+
+class Preempted(Exception):
+    """The TPU has been taken back."""
+
+
+class Stopped(Exception):
+    """A signal, or the end of max_hours."""
+
+
+class Launch:
+    """Creates, sets up, starts, follows, fetches, deletes."""
+
+    def __init__(self, state: State, states: StateFile, poll_seconds: float, show: Callable[[str], None] = print):
+        """
+        Args:
+          state: New, or of a launch whose launcher has died.
+          states: Where it is kept.
+          poll_seconds: Between two looks at the run.
+          show: Takes the lines for the user and the run's log.
+        """
+        self.state, self._states, self._show = state, states, show
+        self._request, self._commands = state.request, Commands(state.request)
+        self._poll_seconds = poll_seconds
+        self._signal: str | None = None
+        self._ending = False
+        self._wake = threading.Event()
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where the run's metrics come to."""
+        return self._states.folder / self._request.name
+
+    def run(self, attach: bool = False) -> ExitStatus:
+        """The training's exit status; FAILED where it did not come to one, or where something is left at Google.
+
+        Args:
+          attach: The run is at work already: follow it.
+
+        Raises:
+          RunError: One line for the user. What was created is deleted first, or named.
+        """
+        with self._taking_signals():
+            if not attach:
+                self._require_free_name()
+                self.state.started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            self.state.process, self.state.process_start = os.getpid(), process_start(os.getpid())
+            self._states.forget_to_stop(self._request.name)
+            status, error = ExitStatus.FAILED, None
+            try:
+                status = self._until_the_end(attach)
+                self.state.outcome = f"exit status {int(status)}"
+            except Stopped as stopped:
+                status, error = ExitStatus.INTERRUPTED, str(stopped)
+                self._save_what_there_is()
+            except (RunError, gcloud.GcloudError) as failure:
+                error = str(failure)
+            except Exception as failure:  # whatever it is: what was created has to go
+                error = f"unexpected: {failure!r}"
+            left = self._delete()
+        self.state.process = 0
+        if error:
+            self.state.outcome = error
+        self._keep(self.state.phase)
+        self._states.forget_to_stop(self._request.name)
+        if left:
+            raise RunError(f"{error + '; and ' if error else ''}{left}")
+        if error and status is not ExitStatus.INTERRUPTED:
+            raise RunError(f"{error}; nothing is left at Google")
+        if error:
+            self._say(f"{error}; nothing is left at Google, and the same command goes on from the bucket")
+        return status
+
+    def stop(self, reason: str) -> None:
+        """Makes `run`, in whatever thread it is, end the run in order and delete."""
+        self._signal = reason
+        self._wake.set()
+
+    def delete(self) -> None:
+        """Deletes the TPU. Raises RunError where it cannot, with what is left and how to delete it."""
+        left = self._delete()
+        if left:
+            raise RunError(left)
+
+    def _until_the_end(self, attach: bool) -> ExitStatus:
+        while True:
+            try:
+                if not attach:
+                    self._create()
+                    self._set_up()
+                status = self._follow()
+                self._fetch()
+                return status
+            except Preempted as preempted:
+                attach = False
+                self._say(f"{self._request.name}: {preempted}")
+                left = self._delete()
+                if left:
+                    raise RunError(left) from preempted
+                if self.state.restarts >= self._request.max_restarts:
+                    raise RunError(
+                        f"{preempted}, and --max_restarts={self._request.max_restarts} are used up; the same command "
+                        f"goes on from {self._request.folder}"
+                    ) from preempted
+                self.state.restarts += 1
+                self._say(f"restart {self.state.restarts} of at most {self._request.max_restarts}")
+
+    def _require_free_name(self) -> None:
+        """Nothing of this name may be there: it would be somebody else's, and is not ours to delete."""
+        found, word = gcloud.presence(self._request)
+        if found is Presence.UNKNOWN:
+            raise RunError(f"gcloud does not answer ({word}); nothing was created")
+        if found is not Presence.ABSENT:
+            raise RunError(
+                f"{self._request.name} exists already in {self._request.zone} ({word}); nothing was created; choose "
+                "another --name, or `python -m scripts.launch_tpu status`"
+            )
+
+    def _create(self) -> None:
+        self._keep("creating")
+        self._say(f"creating {self._request.name} ({self._request.machine.accelerator}, {self._request.zone})")
+        done = self._call(self._commands.create())
+        if done.returncode:
+            if "ALREADY_EXISTS" in done.stderr:
+                self._keep("new")
+            raise RunError(f"{self._request.name} was not created: {gcloud.last_line(done)}")
+        shown = ""
+        while True:
+            self._look_at_the_time()
+            found, word = gcloud.presence(self._request)
+            if found is Presence.READY:
+                return
+            if found is Presence.GONE:
+                raise Preempted(f"taken back before it was ready ({word})")
+            if word != shown:
+                self._say(f"waiting for it: {word}")
+                shown = word
+            self._rest()
+
+    def _set_up(self) -> None:
+        self._keep("setting up")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        archive = self.folder / ARCHIVE
+        self._pack_clone(archive)
+        self._say(f"installing requirements/tpu_vm.txt at commit {self._request.commit[:7]}")
+        self._insist(self._commands.make_folder(), marked=False)
+        self._insist(self._commands.copy(str(archive), str(ROOT / "scripts" / "tpu" / SCRIPT)), marked=False)
+        archive.unlink()
+        self._insist(self._commands.set_up())
+        self._insist(self._commands.start(self.state.restarts))
+        self._keep("running")
+        self._say("the run has started")
+
+    def _pack_clone(self, archive: pathlib.Path) -> None:
+        """The last commit as a repository of one commit, so that run.json on the VM names it."""
+        with tempfile.TemporaryDirectory() as folder:
+            repository = pathlib.Path(folder) / "nigt.git"
+            clone = ["git", "clone", "--quiet", "--bare", "--depth=1", ROOT.as_uri(), str(repository)]
+            made = subprocess.run(clone, capture_output=True, text=True)
+            if made.returncode:
+                raise RunError(f"git clone: {gcloud.last_line(made)}")
+            with tarfile.open(archive, "w") as tar:
+                tar.add(repository, "nigt.git")
+
+    def _follow(self) -> ExitStatus:
+        """Shows the log until the run ends; goes on after lost connections."""
+        offset, losses = 0, 0
+        while True:
+            self._look_at_the_time()
+            done = gcloud.short(self._commands.poll(offset))
+            head, _, log = done.stdout.partition("\n")
+            words = head.split()
+            if done.returncode or words[:1] != ["nigt-vm:"] or not words[-1].isdigit():
+                self._require_presence()
+                losses += 1
+                self._say(f"the connection is lost ({gcloud.last_line(done)}); trial {losses}; the run goes on")
+                self._rest()
+                continue
+            losses, offset = 0, int(words[-1])
+            for line in log.splitlines():
+                if line.strip() and line.strip() != "nigt-vm: done":
+                    self._show(line)
+            if words[1] == "ended":
+                number = int(words[2])
+                known = number in ExitStatus.__members__.values()
+                if number == ExitStatus.INTERRUPTED:
+                    # The machine is being taken back: it told the training, and says so itself in a moment.
+                    self._require_presence(patience=5)
+                return ExitStatus(number) if known else ExitStatus.FAILED
+            self._rest()
+
+    def _fetch(self) -> None:
+        """The small files of the run, to runs/tpu/NAME."""
+        self._insist(self._commands.pack())
+        new = self._states.folder / f".{self._request.name}.partial"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        self._insist(self._commands.fetch(str(new)), marked=False)
+        for file in (new / self._request.name).iterdir():
+            file.rename(self.folder / file.name)
+        shutil.rmtree(new)
+        self._say(f"the run's record and metrics are in {self.folder}; the rest is in {self._request.folder}")
+
+    def _save_what_there_is(self) -> None:
+        """After a signal: the run stops at a checkpoint and copies itself to the bucket, if there is one."""
+        if self.state.phase != "running":
+            return
+        self._say("stopping the run at a checkpoint")
+        self._signal, self._ending = None, True
+        try:
+            done = self._call(self._commands.stop(), seconds=180)
+            if done.returncode == 0:
+                self._fetch()
+            else:
+                self._say(f"the run could not be stopped in order ({gcloud.last_line(done)})")
+        except (Preempted, Stopped, RunError, OSError) as error:
+            self._say(f"the last files could not be fetched ({error})")
+
+    def _delete(self) -> str | None:
+        """Deletes, and looks whether it is gone; what is left and how to delete it, or None."""
+        if not self.state.may_exist:
+            return None
+        self._keep("deleting")
+        self._say(f"deleting {self._request.name}")
+        word = "no answer"
+        for trial in range(DELETE_TRIALS):
+            for command in self._commands.delete():
+                done = gcloud.run(command)
+                if done.returncode and "NOT_FOUND" not in done.stderr:
+                    word = gcloud.last_line(done)
+            found, state = gcloud.presence(self._request)
+            if found is Presence.ABSENT:
+                self._keep("deleted")
+                return None
+            word = word if found is Presence.UNKNOWN else f"{word}, it is {state}"
+            # Not interruptible: what stays costs money.
+            threading.Event().wait(min(self._poll_seconds * 2**trial, 60))
+        self._keep("left")
+        commands = "; ".join(gcloud.show(command) for command in self._commands.delete())
+        return (
+            f"LEFT AT GOOGLE, AND COSTS MONEY: {self._request.name} in {self._request.zone} of project "
+            f"{self._request.project} could not be deleted ({word}). Delete it: {commands}"
+        )
+
+    def _insist(self, command: list[str], marked: bool = True) -> None:
+        """Runs a command on the VM until it has done its work, over lost connections; all of them may be repeated.
+
+        Args:
+          marked: Whether it ends with vm.sh's own word; a plain copy or mkdir is judged by its status.
+
+        Raises:
+          RunError: The VM's part failed.
+          Preempted: The TPU is not there any more.
+        """
+        for trial in range(SET_UP_TRIALS):
+            done = self._call(command)
+            if done.returncode == 0 and (not marked or "nigt-vm: done" in done.stdout):
+                return
+            failures = [line for line in done.stdout.splitlines() if line.startswith("nigt-vm: failed: ")]
+            if failures:
+                raise RunError(f"on the VM: {failures[-1].removeprefix('nigt-vm: failed: ')}")
+            self._require_presence()
+            self._say(f"the connection is lost ({gcloud.last_line(done)}); trial {trial + 1} of {SET_UP_TRIALS}")
+            self._rest()
+        raise RunError(f"{SET_UP_TRIALS} trials of `{gcloud.show(command)[:200]}` failed: {gcloud.last_line(done)}")
+
+    def _require_presence(self, patience: int = 1) -> None:
+        """Raises Preempted where the TPU is gone."""
+        for _ in range(patience):
+            found, word = gcloud.presence(self._request)
+            if found in (Presence.GONE, Presence.ABSENT):
+                raise Preempted(f"the TPU was taken back ({word})")
+            if patience > 1:
+                self._rest()
+
+    def _call(self, command: list[str], seconds: float = 3600) -> subprocess.CompletedProcess:
+        self._look_at_the_time()
+        seconds = seconds if self._ending else max(1.0, min(seconds, self._seconds_left()))
+        done = gcloud.run(command, seconds, self._is_asked_to_stop)
+        self._look_at_the_time()
+        return done
+
+    def _look_at_the_time(self) -> None:
+        if self._is_asked_to_stop():
+            raise Stopped(self._signal or "asked to stop by `delete`")
+        if not self._ending and self._seconds_left() < 0:
+            raise Stopped(f"--max_hours={self._request.max_hours:g} are over")
+
+    def _is_asked_to_stop(self) -> bool:
+        return self._signal is not None or (not self._ending and self._states.is_asked_to_stop(self._request.name))
+
+    def _seconds_left(self) -> float:
+        return (self.state.deadline() - datetime.datetime.now(datetime.UTC)).total_seconds()
+
+    def _rest(self) -> None:
+        self._wake.wait(self._poll_seconds)
+
+    def _keep(self, phase: str) -> None:
+        self.state.phase = phase
+        self._states.write(self.state)
+
+    def _say(self, text: str) -> None:
+        self._show(f"launch: {text}")
+
+    @contextlib.contextmanager
+    def _taking_signals(self):
+        """A first SIGINT or SIGTERM ends the run in order; what is created is deleted in any case."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number, frame):
+            del frame
+            self.stop(signal.Signals(number).name)
+            print(f"launch: {self._signal}: ending what was begun", file=sys.stderr, flush=True)
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        previous = {number: signal.signal(number, note) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

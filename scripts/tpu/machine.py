@@ -1,0 +1,137 @@
+"""What configs/tpu/*.gin describe: an accelerator, its software and its price."""
+
+import dataclasses
+import pathlib
+import re
+from typing import Annotated, Literal
+
+import gin
+from pydantic import Field
+
+from data.errors import InputError
+from trainers.configurable import configurable
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+CORES_OF_A_HOST = 8
+_ACCELERATOR = re.compile(r"v3-(8|32|64|128|256|512|1024|2048)")
+_RUNTIME = re.compile(r"tpu-vm-tf-(?P<version>\d+\.\d+\.\d+)(?P<pod>-pod)?-(?P<api>pjrt|se)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """An accelerator with its software.
+
+    Attributes:
+      accelerator: As gcloud names it, "v3-8".
+      cores: Of the accelerator.
+      runtime_version: The VM's image, as gcloud names it.
+      tensorflow_version: What is installed on it, "2.20.0".
+      api: "pjrt" or "se": how TensorFlow reaches the TPU.
+      price_per_core_hour: In the currency of the bill.
+      environment: Variables of the training process; TPU_NAME is among them on one host.
+    """
+
+    accelerator: str
+    cores: int
+    runtime_version: str
+    tensorflow_version: str
+    api: str
+    price_per_core_hour: float
+    environment: dict[str, str]
+
+    @property
+    def is_pod(self) -> bool:
+        """More than one host: worker 0 drives the others."""
+        return self.cores > CORES_OF_A_HOST
+
+
+@configurable
+def tpu_machine(
+    accelerator: str,
+    runtime_version: str,
+    tensorflow_version: str,
+    api: Literal["pjrt", "se"],
+    price_per_core_hour: Annotated[float, Field(gt=0, le=1e4)],
+    libtpu_path: str = "/lib/libtpu.so",
+) -> Machine:
+    """A machine whose parts go together.
+
+    Args:
+      accelerator: "v3-8", "v3-32", …
+      runtime_version: The image. Which images still serve v3 has to be looked up: `gcloud compute tpus tpu-vm versions
+        list --zone=ZONE`.
+      tensorflow_version: That of requirements/tpu_vm.txt.
+      api: "pjrt" on one host; "se" (StreamExecutor) on a pod, the only one that Google's own tests use for v3-32.
+      price_per_core_hour: Of this accelerator, in your zone, spot or on demand as you ask for it.
+      libtpu_path: Of the image's libtpu, for PJRT.
+
+    Raises:
+      ValueError: They do not go together.
+    """
+    match = _ACCELERATOR.fullmatch(accelerator)
+    if not match:
+        raise ValueError(f"tpu_machine.accelerator = {accelerator!r}: not a TPU v3, like v3-8 or v3-32")
+    cores = int(match[1])
+    runtime = _RUNTIME.fullmatch(runtime_version)
+    if not runtime:
+        raise ValueError(
+            f"tpu_machine.runtime_version = {runtime_version!r}: not like tpu-vm-tf-2.16.1-pjrt or …-pod-se"
+        )
+    is_pod = cores > CORES_OF_A_HOST
+    if bool(runtime["pod"]) != is_pod:
+        wanted = (
+            "needs a runtime with -pod in its name" if is_pod else "is one host: its runtime has no -pod in its name"
+        )
+        raise ValueError(f"tpu_machine.runtime_version = {runtime_version!r}: {accelerator} {wanted}")
+    if runtime["api"] != api:
+        raise ValueError(f"tpu_machine.api = {api!r}: the runtime {runtime_version} has {runtime['api']}")
+    if is_pod and api == "pjrt":
+        raise ValueError(
+            "tpu_machine.api = 'pjrt': TensorFlow drives a pod by StreamExecutor; take 'se' and its runtime"
+        )
+    if runtime["version"] != tensorflow_version:
+        raise ValueError(
+            f"tpu_machine.tensorflow_version = {tensorflow_version!r}: the runtime {runtime_version} has "
+            f"{runtime['version']}; both have to be the same"
+        )
+    locked = locked_tensorflow()
+    if tensorflow_version != locked:
+        raise ValueError(
+            f"tpu_machine.tensorflow_version = {tensorflow_version!r}: requirements/tpu_vm.txt installs {locked}; "
+            "change tpu_vm.in and `make lock`, or the version here"
+        )
+    environment = {"TF_USE_LEGACY_KERAS": "1"}
+    if is_pod:
+        environment |= {"TPU_LOAD_LIBRARY": "0"}  # the workers' own servers hold the TPUs
+    else:
+        environment |= {"TPU_NAME": "local"}
+    if api == "pjrt":
+        environment |= {"NEXT_PLUGGABLE_DEVICE_USE_C_API": "true", "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": libtpu_path}
+    return Machine(accelerator, cores, runtime_version, tensorflow_version, api, price_per_core_hour, environment)
+
+
+def locked_tensorflow() -> str:
+    """The version of TensorFlow's TPU build in requirements/tpu_vm.txt."""
+    lock = (ROOT / "requirements" / "tpu_vm.txt").read_text()
+    return re.search(r"^tensorflow-tpu==(\S+)", lock, re.MULTILINE)[1]
+
+
+def load(gin_file: str, bindings: list[str]) -> Machine:
+    """The machine of a file of configs/tpu.
+
+    Raises:
+      InputError: One line with the file and the name.
+    """
+    if not pathlib.Path(gin_file).is_file():
+        known = ", ".join(sorted(path.stem.replace("_", "-") for path in (ROOT / "configs" / "tpu").glob("v*.gin")))
+        raise InputError(f"{gin_file}: no such machine; there are {known}")
+    with gin.unlock_config():
+        gin.clear_config()
+        try:
+            gin.parse_config_file(gin_file)
+            gin.parse_config(bindings)
+            return tpu_machine()
+        except (ValueError, TypeError, SyntaxError, OSError, NameError, AttributeError, RuntimeError) as error:
+            raise InputError(f"{gin_file}: {str(error).strip().splitlines()[0][:300]}") from error
+        finally:
+            gin.clear_config()

@@ -1,0 +1,125 @@
+"""python -m scripts.tpu_check (`make tpu-check`): writes results/tpu_check/v3.csv and v3.md.
+
+What has been compiled is kept under runs/tpu_check and not compiled again unless the program changes. Exit status: 0
+done, 1 a program does not compile or does not fit (it is named; nothing is written), 2 bad arguments.
+"""
+
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from absl import app, flags
+
+from scripts.tpu_check import report
+from scripts.tpu_check.programs import Program, all_programs
+from trainers.run_directory import git_state, write_atomically
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+_PROGRAMS = flags.DEFINE_list("programs", None, "E.g. bert_nigt-8,resnet_lamb-update; all if not given.")
+_OUTPUT = flags.DEFINE_string("output", "results/tpu_check", "Where v3.csv and v3.md go.")
+_CACHE = flags.DEFINE_string("cache", "runs/tpu_check", "Where the compiler's answers are kept.")
+_COMPILER = flags.DEFINE_string("compiler", ".venv/tpu_check/bin/python", "The Python that has jax and libtpu.")
+
+
+class CheckError(Exception):
+    """A program that cannot be lowered, does not compile or does not fit; the message names it."""
+
+
+def check(program: Program, cache: pathlib.Path, compiler: str) -> dict:
+    """The compiler's answer for one program, with lowering.lower's description.
+
+    Raises:
+      CheckError.
+    """
+    with tempfile.TemporaryDirectory(prefix="tpu-check-") as folder:
+        module = pathlib.Path(folder) / "module.hlo"
+        lowered = subprocess.run(
+            [sys.executable, "-m", "scripts.tpu_check.lowering", f"--program={program.name}", f"--output={module}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        if lowered.returncode:
+            raise CheckError(f"{program.name}: TensorFlow does not lower it: {_last_line(lowered.stderr)}")
+        description = json.loads(pathlib.Path(f"{module}.json").read_text())
+        answer = ask(module, cache / f"{program.name}.json", compiler)
+    if "error" in answer:
+        raise CheckError(f"{program.name}: the TPU's compiler refuses it: {answer['error']}")
+    answer |= description
+    judge(program.name, answer)
+    return answer
+
+
+def ask(module: pathlib.Path, kept: pathlib.Path, compiler: str) -> dict:
+    """The compiler's answer for a module; the kept one if it is of this module."""
+    program = ROOT / "scripts" / "tpu_check" / "compiler.py"
+    digest = hashlib.sha256(module.read_bytes() + program.read_bytes()).hexdigest()
+    if kept.exists():
+        known = json.loads(kept.read_text())
+        if known["module"] == digest:
+            return known
+    done = subprocess.run([compiler, str(program), str(module)], capture_output=True, text=True)
+    try:
+        answer = json.loads(done.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        answer = {"error": f"status {done.returncode}: {_last_line(done.stderr)}"}
+    if "error" not in answer:
+        answer["module"] = digest
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, json.dumps(answer, indent=2) + "\n")
+    return answer
+
+
+def judge(name: str, answer: dict) -> None:
+    """Raises CheckError for a program that is too large for a core."""
+    needed = report.hbm_bytes(answer)
+    if needed > report.HBM_BYTES:
+        raise CheckError(f"{name}: does not fit: {needed / 2**30:.2f} GiB of a core's {report.HBM_BYTES / 2**30:g} GiB")
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no message"])[-1][:400]
+
+
+def main(argv: list[str]) -> int:
+    """Compiles what the flags say and returns the exit status."""
+    del argv
+    known = {program.name: program for program in all_programs()}
+    names = _PROGRAMS.value or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(f"tpu-check: --programs: unknown {', '.join(unknown)}; choose from {', '.join(known)}", file=sys.stderr)
+        return 2
+    if not pathlib.Path(_COMPILER.value).exists():
+        print(f"tpu-check: {_COMPILER.value} is missing; `make tpu-check` installs it", file=sys.stderr)
+        return 2
+    answers, failed = {}, 0
+    for name in names:
+        try:
+            answers[known[name]] = answer = check(known[name], pathlib.Path(_CACHE.value), _COMPILER.value)
+        except CheckError as error:
+            print(f"tpu-check: {error}", file=sys.stderr, flush=True)
+            failed += 1
+            continue
+        used = report.hbm_bytes(answer) / 2**30
+        print(f"tpu-check: {name}: {used:.2f} GiB, compiled in {answer['compile_s']:.0f} s", flush=True)
+    if failed:
+        print(f"tpu-check: {failed} of {len(names)} programs failed; nothing was written", file=sys.stderr)
+        return 1
+    command = "make tpu-check"
+    if _PROGRAMS.value:
+        command = f"python -m scripts.tpu_check --programs={','.join(names)}"
+    folder = pathlib.Path(_OUTPUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "v3.csv", report.csv_text(answers))
+    write_atomically(folder / "v3.md", report.markdown(answers, command, git_state()))
+    print(f"tpu-check: {folder}/v3.csv and v3.md")
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)

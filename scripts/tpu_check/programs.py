@@ -1,0 +1,46 @@
+"""What is compiled: the train steps, and the optimizers' updates alone."""
+
+import dataclasses
+
+MODELS = {"bert": "bert_base", "resnet": "resnet50"}
+# What `make bert-nigt` and the others run; on v3-8 and v3-32.
+STEPS = ("bert_nigt", "bert_adam", "resnet_nigt", "resnet_sgd")
+CORES = (8, 32)
+UPDATES = ("nigt", "adam", "sgd", "lars", "lamb")
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """One program for one core.
+
+    Attributes:
+      task: "bert" or "resnet".
+      optimizer: Its name; for a step, that of the gin file.
+      cores: Among which the gin file's batch is shared; 0: the update alone.
+    """
+
+    task: str
+    optimizer: str
+    cores: int
+
+    @property
+    def name(self) -> str:
+        """For the command line and the cache: bert_nigt-8, or bert_lamb-update."""
+        return f"{self.task}_{self.optimizer}-{self.cores or 'update'}"
+
+    @property
+    def model(self) -> str:
+        """As in v3.csv."""
+        return MODELS[self.task]
+
+    @property
+    def gin_file(self) -> str:
+        """Where its model and, if it has one there, its optimizer come from."""
+        own = self.optimizer in ("nigt", "adam", "sgd")
+        return f"configs/paper/{self.task}_{self.optimizer if own else 'nigt'}.gin"
+
+
+def all_programs() -> list[Program]:
+    """The updates first: they are quick, and the steps' rows name their bytes."""
+    updates = [Program(task, optimizer, 0) for task in MODELS for optimizer in UPDATES]
+    return updates + [Program(*step.split("_"), cores) for step in STEPS for cores in CORES]
