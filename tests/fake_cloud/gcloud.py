@@ -4,7 +4,8 @@ in which `ssh` really runs its command), buckets/, calls.jsonl, and faults.json,
   quota         `create` is refused
   waiting       so many `describe`s see the TPU not ready yet
   slow          every command takes so many seconds
-  preempt       a list: each number is the `poll`, counted from 1 over all TPUs, at which the TPU is taken back
+  preempt       a list: each number is the `poll`, counted from 1 over all TPUs, at which the TPU is taken back,
+                once the bucket has a checkpoint
   lose          a list: numbers of the ssh and scp commands, from 1, whose connection is lost before the command runs
   lose_answer   the same, after it has run
   delete        so many deletions fail; -1: all
@@ -131,6 +132,9 @@ def ssh(kind, positional, flags):
     (name,) = positional
     assert flags["worker"] == "0"
     if " poll " in flags["command"] and count("polls") in faults().get("preempt", []):
+        limit = time.monotonic() + 30  # on a busy machine the run may not have got to its first copy
+        while not list(CLOUD.glob("buckets/**/ckpt")) and time.monotonic() < limit:
+            time.sleep(0.05)
         end_vm(name)
         record("tpu-vm", name).write_text("PREEMPTED")
         if record("queued-resources", name).exists():
