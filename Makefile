@@ -26,7 +26,7 @@ ON_TPU = --tpu=$(TPU) $(foreach name,ZONE PROJECT BUCKET DATA NAME MAX_HOURS MAX
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := $(addsuffix -sweep,$(TRAINING))
-.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory tpu-check test test-full lint audit lock clean
+.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -94,6 +94,10 @@ $(SWEEPS): $(VENV)/.ready
 	  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(STORAGE),"--storage=$(STORAGE)") \
 	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(THREADS),--threads=$(THREADS))
 endif
+
+study: $(VENV)/.ready ## NIGT and its baselines, tuned alike at laptop scale (results/laptop); HOURS=2 and again: it goes on
+	@$(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
+	@$(PY) -m scripts.study $(if $(HOURS),--hours=$(HOURS)) $(if $(WORKERS),--workers=$(WORKERS))
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
 	@$(PY) -m trainers.figure1 --results=$(RESULTS)

@@ -131,7 +131,7 @@ def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done
     Returns:
       Whether all finished or diverged.
     """
-    waiting, lock, fine = iter(list(trainings)), threading.Lock(), []
+    waiting, lock, fine = iter(trainings), threading.Lock(), []
 
     def work() -> None:
         while True:

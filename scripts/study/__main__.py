@@ -1,0 +1,154 @@
+"""Runs the study, as far as it has not been run: python -m scripts.study (`make study`).
+
+Group by group: the grid of every tuned arm, wider where an optimum lies on its edge; the best two at full length, where
+tuning runs are shorter; fresh seeds at the chosen points. What runs.csv has is not run again. Then study.md.
+
+Exit status: 0 done, 1 a run failed, 2 bad configuration or missing data, 4 interrupted or out of time (it resumes).
+"""
+
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+import warnings
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+
+from absl import app, flags  # noqa: E402
+
+from data.errors import InputError  # noqa: E402
+from scripts.study import choice, plan, report  # noqa: E402
+from scripts.sweep.grid import Point  # noqa: E402
+from scripts.sweep.training import Ended, Training, Trainings, run_all  # noqa: E402
+from trainers.exit_status import ExitStatus  # noqa: E402
+
+_COMMAND = "python -m scripts.study"
+
+
+def _define_flags() -> None:
+    flags.DEFINE_integer("workers", 2, "Runs at a time.", lower_bound=1)
+    flags.DEFINE_float("hours", None, "Begin no run after so many hours.", lower_bound=0)
+    flags.DEFINE_list("groups", plan.groups(), "Which groups of arms, in this order.")
+    flags.DEFINE_string("runs", "runs/laptop/study", "Where the runs' directories go.")
+    flags.DEFINE_string("output", "results/laptop", "Where runs.csv, curves.csv, logs/, study.md and the figures go.")
+    flags.DEFINE_bool("report", False, "Run nothing: write study.md and the figures from what is there.")
+
+
+class Study:
+    """What is run, and what is known from what was run.
+
+    Args:
+      output: The results directory.
+      runner: Runs and collects.
+      workers: Runs at a time.
+      until: time.monotonic() after which none begins; None: no limit.
+    """
+
+    def __init__(self, output: pathlib.Path, runner: Trainings, workers: int, until: float | None):
+        self._output, self._runner, self._workers, self._until = output, runner, workers, until
+        self.status = ExitStatus.DONE
+
+    def run(self, groups: list[str]) -> bool:
+        """Whether everything of these groups has been run."""
+        return all(self._run_group(group) for group in groups)
+
+    def _run_group(self, group: str) -> bool:
+        arms = plan.arms_of(group)
+        tuned, grid = [arm for arm in arms if arm.is_tuned], plan.GRID
+        while True:
+            if not self._run_all([arm.tuning(point) for arm in tuned for point in plan.points(arm, grid)]):
+                return False
+            wider = choice.wider(tuned, grid, self._finished())
+            if wider == grid:
+                break
+            print(f"study: {group}: an optimum lies on the grid's edge; wider for all", flush=True)
+            grid = wider
+        finished = self._finished()
+        checks = [a.check(p) for a in tuned if a.checks for p in choice.ranking(a, grid, finished)[: plan.CHECKED]]
+        if not self._run_all(checks):
+            return False
+        finals = [training for arm in arms if (point := self.point(arm)) for training in arm.final(point)]
+        return self._run_all(finals)
+
+    def point(self, arm: plan.Arm) -> Point | None:
+        """The arm's point: given, another arm's, or chosen; None where it is not known or all diverged."""
+        return point_of(arm, self._finished())
+
+    def _finished(self) -> dict[str, choice.Finished]:
+        return choice.read(self._output)
+
+    def _run_all(self, trainings: list[Training]) -> bool:
+        waiting = choice.missing(trainings, self._finished(), self._output)
+        if not waiting:
+            return True
+        print(f"study: {len(waiting)} runs: {waiting[0].name} … {waiting[-1].name}", flush=True)
+        return run_all(self._in_time(waiting), self._runner, self._workers, self._done) and self.status == 0
+
+    def _in_time(self, waiting: list[Training]):
+        for training in waiting:
+            if self._until is not None and time.monotonic() > self._until:
+                self.status = ExitStatus.INTERRUPTED
+                return
+            yield training
+
+    def _done(self, training: Training, ended: Ended) -> None:
+        value = "" if ended.selection is None else f" {ended.selection:.4f} on selection"
+        line = f"study: {time.strftime('%H:%M:%S')} {training.name} {ended.status.name.lower()}{value}"
+        if ended.status in (ExitStatus.FAILED, ExitStatus.BAD_INPUT):
+            line += f": {ended.message}"
+        print(line, flush=True)
+        if ended.status not in (ExitStatus.DONE, ExitStatus.DIVERGED) and self.status == ExitStatus.DONE:
+            self.status = ended.status
+
+
+def point_of(arm: plan.Arm, finished: dict[str, choice.Finished]) -> Point | None:
+    """See Study.point."""
+    if arm.point:
+        return arm.point
+    if arm.like:
+        return point_of(plan.model_of(arm), finished)
+    grid = plan.GRID
+    try:
+        while (wider := choice.wider(plan.arms_of(arm.group), grid, finished)) != grid:
+            grid = wider
+        return choice.chosen(arm, grid, finished, plan.CHECKED)
+    except KeyError:  # a run of the grid is missing
+        return None
+
+
+def main(argv: list[str]) -> int:
+    """Runs what the flags say and returns the exit status."""
+    values = flags.FLAGS
+    output = pathlib.Path(values.output)
+    try:
+        if len(argv) > 1:
+            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
+        unknown = set(values.groups) - set(plan.groups())
+        if unknown:
+            raise InputError(f"--groups={unknown.pop()}: no such group; there are {', '.join(plan.groups())}")
+        status = ExitStatus.DONE
+        if not values.report:
+            runner = Trainings(pathlib.Path(values.runs), output, 1, _COMMAND)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                # Not in the handler itself: the lock may be held by the thread that it interrupts.
+                signal.signal(number, lambda *_: threading.Thread(target=runner.stop).start())
+            until = None if values.hours is None else time.monotonic() + 3600 * values.hours
+            study = Study(output, runner, values.workers, until)
+            study.run(values.groups)
+            status = study.status
+        report.write(output, point_of, f"{_COMMAND} --report")
+    except InputError as error:
+        print(f"study: {error}", file=sys.stderr)
+        return ExitStatus.BAD_INPUT
+    print(f"study: {output}/study.md")
+    return status
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

@@ -1,0 +1,103 @@
+"""What the finished runs say: which point of an arm is best on the selection data, and whether the grid must widen."""
+
+import dataclasses
+import math
+import pathlib
+import shlex
+
+from data.errors import InputError
+from scripts.study.plan import Arm, points
+from scripts.sweep.grid import Point
+from scripts.sweep.training import Training
+from trainers.results import CURVE_COLUMNS, RUN_COLUMNS, read_rows
+
+WIDEST = (1e-8, 1e1)  # η0 beyond these is not tried
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A run of runs.csv.
+
+    Attributes:
+      row: Its row.
+      selection: The metric on the selection data at w after the last step; −∞ if it diverged.
+      curves: Its rows of curves.csv.
+    """
+
+    row: dict[str, str]
+    selection: float
+    curves: list[dict[str, str]]
+
+    def last(self, split: str) -> float:
+        """The metric of a split after the last step; NaN where there is none."""
+        wanted = (split, self.row["metric"], self.row["steps"])
+        values = [float(c["value"]) for c in self.curves if (c["split"], c["name"], c["step"]) == wanted]
+        return values[-1] if values else math.nan
+
+
+def read(output: pathlib.Path) -> dict[str, Finished]:
+    """The runs of a results directory by the name of their training; none if it is empty.
+
+    Raises:
+      InputError: A file is broken.
+    """
+    if not (output / "runs.csv").exists():
+        return {}
+    curves: dict[str, list[dict[str, str]]] = {}
+    for curve in read_rows(output / "curves.csv", CURVE_COLUMNS):
+        curves.setdefault(curve["run_id"], []).append(curve)
+    found = {}
+    for row in read_rows(output / "runs.csv", RUN_COLUMNS):
+        run = Finished(row, -math.inf, curves.get(row["run_id"], []))
+        if row["status"] == "ok":
+            run = dataclasses.replace(run, selection=run.last("selection"))
+        found[row["run_id"].rpartition("-")[0]] = run
+    return found
+
+
+def missing(trainings: list[Training], finished: dict[str, Finished], output: pathlib.Path) -> list[Training]:
+    """The trainings that runs.csv does not have.
+
+    Raises:
+      InputError: It has one by the name of another, with other bindings.
+    """
+    for training in trainings:
+        run = finished.get(training.name)
+        if run is None:
+            continue
+        flag = "--gin_param="
+        given = {part.removeprefix(flag) for part in shlex.split(run.row["command"]) if part.startswith(flag)}
+        if given != set(training.bindings):
+            changed = ", ".join(sorted(given ^ set(training.bindings)))
+            raise InputError(
+                f"{output / 'runs.csv'}: {run.row['run_id']} was run with other bindings than the plan's ({changed}); "
+                "remove its rows and logs, or name another --output"
+            )
+    return [training for training in trainings if training.name not in finished]
+
+
+def ranking(arm: Arm, grid: tuple[float, ...], finished: dict[str, Finished]) -> list[Point]:
+    """The points of an arm that did not diverge, best on selection first; ties: the smaller η0."""
+    tried = [(finished[arm.tuning(point).name].selection, point) for point in points(arm, grid)]
+    tried.sort(key=lambda pair: -pair[0])
+    return [point for value, point in tried if math.isfinite(value)]
+
+
+def chosen(arm: Arm, grid: tuple[float, ...], finished: dict[str, Finished], checked: int) -> Point | None:
+    """The arm's point: the best on selection, at full length among the `checked` best; None if all diverged."""
+    best = ranking(arm, grid, finished)
+    if arm.checks:
+        best = sorted(best[:checked], key=lambda point: -finished[arm.check(point).name].selection)
+    return best[0] if best else None
+
+
+def wider(arms: list[Arm], grid: tuple[float, ...], finished: dict[str, Finished]) -> tuple[float, ...]:
+    """The grid with a decade more on each side on which an arm of the group has its best; as it is if none has."""
+    best = [dict(found[0].values)["eta0"] for arm in arms if arm.is_tuned and (found := ranking(arm, grid, finished))]
+    lower = (_decade(grid[0], -1),) if grid[0] in best and grid[0] > WIDEST[0] else ()
+    upper = (_decade(grid[-1], 1),) if grid[-1] in best and grid[-1] < WIDEST[1] else ()
+    return lower + grid + upper
+
+
+def _decade(rate: float, step: int) -> float:
+    return float(f"{rate * 10.0**step:.0e}")  # 1e-06, not 1.0000000000000002e-06

@@ -1,0 +1,158 @@
+"""What the study runs: its arms, and the trainings that tune and repeat them (results/laptop/PROTOCOL.md)."""
+
+import dataclasses
+
+from scripts.sweep.grid import Point, Value
+from scripts.sweep.training import Training
+
+GRID = tuple(10.0**exponent for exponent in range(-5, 1))  # η0 (section 5.1)
+TUNING_SEED = 0
+FINAL_SEEDS = (1, 2, 3, 4, 5)
+ABLATION_SEEDS = (1, 2, 3)
+CHECKED = 2  # points of an arm that are run again at full length, where tuning is shorter
+# Of a task whose tuning runs are shorter than its final ones: their length.
+TUNING_LENGTH = {"bert": ("train_steps=2400", "warmup_polynomial_decay.warmup_steps=120", "validation_interval=800")}
+
+_NIGT_RESNET, _NIGT_BERT = "configs/study/resnet_nigt.gin", "configs/study/bert_nigt.gin"
+_NO_TRANSPORT = "nigt.implicit_gradient_transport=False"
+_FACTOR = "nigt.excluded_learning_rate_multiplier"
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One side of a comparison.
+
+    Attributes:
+      name: In tables and in the names of its runs.
+      group: Arms whose grids are widened together: "resnet", "resnet ablations", "bert", …; the first word is the task.
+      gin_file, bindings: The experiment.
+      axes: What is tuned besides η0, by binding. With η0 alone: (). None: nothing is; the point is `like`'s.
+      like: The arm whose tuned point it takes.
+      point: A point that is given, not tuned.
+      seeds: Of its final runs.
+      phase: Of those: "final" or "ablation".
+    """
+
+    name: str
+    group: str
+    gin_file: str
+    bindings: tuple[str, ...] = ()
+    axes: tuple[tuple[str, tuple[Value, ...]], ...] | None = ()
+    like: str | None = None
+    point: Point | None = None
+    seeds: tuple[int, ...] = ABLATION_SEEDS
+    phase: str = "ablation"
+
+    @property
+    def task(self) -> str:
+        """ "bert" or "resnet"."""
+        return self.group.split()[0]
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether it has a grid of its own."""
+        return self.like is None and self.point is None
+
+    @property
+    def checks(self) -> bool:
+        """Whether its tuning runs are shorter than its final ones."""
+        return self.is_tuned and self.task in TUNING_LENGTH
+
+    def tuning(self, point: Point) -> Training:
+        """The run that tries a point."""
+        bindings = (*self.bindings, *TUNING_LENGTH.get(self.task, ()), *point.bindings)
+        return Training(f"{self._slug}-{point.name}-tune", self.gin_file, bindings, TUNING_SEED, "tune")
+
+    def check(self, point: Point) -> Training:
+        """The run that tries a point at full length."""
+        bindings = (*self.bindings, *point.bindings)
+        return Training(f"{self._slug}-{point.name}-check", self.gin_file, bindings, TUNING_SEED, "tune")
+
+    def final(self, point: Point) -> list[Training]:
+        """The runs with fresh seeds at the chosen point."""
+        bindings = (*self.bindings, *point.bindings)
+        return [Training(f"{self._slug}-s{s}", self.gin_file, bindings, s, self.phase) for s in self.seeds]
+
+    @property
+    def _slug(self) -> str:
+        name = f"{self.task} {self.name}".lower().replace("'s", "").replace("β", "beta")
+        return "".join(c if c.isalnum() or c == "." else "_" for c in name)
+
+
+def _resnet_baseline(name: str, *bindings: str) -> Arm:
+    """An optimizer of trainers/baselines.py with NIGT's schedule."""
+    own = (f"experiment.optimizer=@{name.lower()}()", f"{name.lower()}.learning_rate=@warmup_polynomial_decay()")
+    return Arm(name, "resnet baselines", _NIGT_RESNET, own + bindings)
+
+
+def _resnet_like(name: str, *bindings: str) -> Arm:
+    return Arm(name, "resnet ablations", _NIGT_RESNET, bindings, axes=None, like="NIGT")
+
+
+def _resnet_tuned(name: str, *bindings: str) -> Arm:
+    return Arm(name, "resnet ablations", _NIGT_RESNET, bindings)
+
+
+ARMS = (
+    Arm("NIGT", "resnet", _NIGT_RESNET, seeds=FINAL_SEEDS, phase="final"),
+    Arm("SGD", "resnet", "configs/study/resnet_sgd.gin", seeds=FINAL_SEEDS, phase="final"),
+    # Three values of a second number for either: of NIGT the factor of section 5.1, of Adam β2 (section 5.2: 0.99).
+    Arm("NIGT", "bert", _NIGT_BERT, axes=((_FACTOR, (10, 100, 1000)),), seeds=FINAL_SEEDS, phase="final"),
+    Arm(
+        *("Adam", "bert", "configs/study/bert_adam.gin"),
+        axes=(("beta2", (0.9, 0.99, 0.999)),),
+        seeds=FINAL_SEEDS,
+        phase="final",
+    ),
+    Arm("NIGT at the paper's rate", "bert rates", _NIGT_BERT, point=Point((("eta0", 1e-3), (_FACTOR, 1000)))),
+    Arm(
+        "Adam at the paper's rate",
+        "bert rates",
+        "configs/study/bert_adam.gin",
+        point=Point((("eta0", 1e-4), ("beta2", 0.99))),
+    ),
+    _resnet_like("no transport", _NO_TRANSPORT),
+    *(_resnet_like(f"factor {factor}", f"{_FACTOR}={factor}") for factor in (1, 10, 100)),
+    _resnet_like("β 0.5", "beta=0.5"),
+    _resnet_like("β 0.99", "beta=0.99"),
+    _resnet_like("no weight decay", "resnet_classification.l2_weight_decay=0.0"),
+    _resnet_like("batch norm at w", "resnet_classification.recalibration_batches=50"),
+    _resnet_like("bfloat16 momentum", "nigt.momentum_dtype='bfloat16'"),
+    # What changes the size of a step is tuned anew.
+    _resnet_tuned("no normalization", "nigt.normalization='none'", "nigt.scale_by_weight_norm=False"),
+    _resnet_tuned("global norm", "nigt.normalization='global'"),
+    _resnet_tuned("no weight norm", "nigt.scale_by_weight_norm=False"),
+    _resnet_tuned("Algorithm 2", "nigt.adaptive='algorithm2'", "nigt.gradient_bound=10.0"),
+    _resnet_tuned("released adaptive rule", "nigt.adaptive='released'"),
+    Arm("Adam", "resnet baselines", "configs/study/resnet_adam.gin"),
+    _resnet_baseline("AdamW", "adamw.weight_decay=0.01", "resnet_classification.l2_weight_decay=0.0"),
+    _resnet_baseline("LARS", "lars.trust_coefficient=1.0"),
+    _resnet_baseline("LAMB"),
+    _resnet_baseline("AdaGrad"),
+    _resnet_baseline("Adafactor"),
+    Arm("SGD", "bert ablations", "configs/study/bert_sgd.gin", axes=(("beta", (0.5, 0.9, 0.99)),)),
+    Arm("no transport", "bert ablations", _NIGT_BERT, (_NO_TRANSPORT,), axes=None, like="NIGT"),
+)
+
+
+def groups() -> list[str]:
+    """The groups, in the order in which they are run."""
+    return list(dict.fromkeys(arm.group for arm in ARMS))
+
+
+def arms_of(group: str) -> list[Arm]:
+    """The arms of a group."""
+    return [arm for arm in ARMS if arm.group == group]
+
+
+def model_of(arm: Arm) -> Arm:
+    """The arm whose point it takes."""
+    return next(other for other in ARMS if other.name == arm.like and other.task == arm.task and other.is_tuned)
+
+
+def points(arm: Arm, rates: tuple[float, ...]) -> list[Point]:
+    """The grid of an arm: these η0 with every combination of its other axes."""
+    found = [(("eta0", rate),) for rate in rates]
+    for name, values in arm.axes or ():
+        found = [(*point, (name, value)) for point in found for value in values]
+    return [Point(values) for values in found]

@@ -1,0 +1,142 @@
+"""study.md and the figures, from runs.csv and curves.csv."""
+
+import csv
+import math
+import pathlib
+import statistics
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from scipy import stats
+
+from scripts.forked import ROOT
+from scripts.study import choice, plan
+from scripts.sweep.grid import Point
+from trainers import sweep_figure
+from trainers.figure1 import save
+from trainers.results_table import commits
+from trainers.run_directory import write_atomically
+
+MARGIN = 0.5  # points of accuracy
+RESAMPLES, SEED = 10_000, 0
+PointOf = Callable[[plan.Arm, dict[str, choice.Finished]], Point | None]
+_BASELINES = {"bert": "Adam", "resnet": "SGD"}
+_COLUMNS = ("arm", "point", "n", "accuracy at w, mean [95 %]", "seeds", "NIGT − arm [95 %]", "at x", "steps")
+_COLUMNS += ("wall time a run", "state")
+
+
+def interval(values: list[float], others: list[float] | None = None) -> tuple[float, float]:
+    """The bootstrap 95 % interval of a mean, or of the difference of two; (NaN, NaN) for fewer than two values."""
+    samples = (values,) if others is None else (values, others)
+    if min(map(len, samples)) < 2:
+        return math.nan, math.nan
+
+    def statistic(*parts, axis):
+        means = [np.mean(part, axis=axis) for part in parts]
+        return means[0] if len(means) == 1 else means[0] - means[1]
+
+    generator = np.random.default_rng(SEED)
+    found = stats.bootstrap(samples, statistic, n_resamples=RESAMPLES, method="percentile", rng=generator)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def verdict(low: float, high: float) -> str:
+    """What the interval of NIGT − baseline says, by the protocol's margin."""
+    if math.isnan(low):
+        return "not run"
+    if -MARGIN <= low and high <= MARGIN:
+        return "matches"
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "undecided"
+
+
+def accuracies(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point | None, split="validation"):
+    """(accuracy in % by seed, how many of the arm's seeds diverged), of the final runs that there are."""
+    runs = [finished[t.name] for t in arm.final(point) if t.name in finished] if point else []
+    values = {run.row["seed"]: 100 * run.last(split) for run in runs if run.row["status"] == "ok"}
+    return values, sum(run.row["status"] != "ok" for run in runs)
+
+
+def write(output: pathlib.Path, point_of: PointOf, command: str) -> None:
+    """Writes study.md and sweep.png into the results directory.
+
+    Args:
+      point_of: The arm's point, as far as it is known.
+      command: For the first line.
+    """
+    finished = choice.read(output)
+    lines = [f"Made by `{command}`, from runs at {commits([run.row for run in finished.values()])}.", ""]
+    lines += [
+        "[PROTOCOL.md](PROTOCOL.md) has the rules. What is “not run”, `make study` goes on with.",
+        "",
+    ]
+    lines += ["## NIGT beside its baselines", ""]
+    for task, name in _BASELINES.items():
+        lines.append(f"- {_sentence(task, name, finished, point_of)}")
+    for group in plan.groups():
+        lines += ["", f"## {group[0].upper()}{group[1:]}", "", _line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
+        lines += [_row(arm, finished, point_of) for arm in _with_reference(group)]
+    lines += ["", "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv.", ""]
+    if any(run.row["phase"] == "tune" for run in finished.values()):
+        save(sweep_figure.draw(output), output / "sweep.png")
+        lines += ["![every trial](sweep.png)", ""]
+    write_atomically(output / "study.md", "\n".join(lines))
+
+
+def _with_reference(group: str) -> list[plan.Arm]:
+    """The arms of a group; before those of ablations, NIGT itself."""
+    arms = plan.arms_of(group)
+    main = plan.arms_of(group.split()[0])
+    return arms if arms == main else [main[0], *arms]
+
+
+def _sentence(task: str, baseline: str, finished: dict[str, choice.Finished], point_of: PointOf) -> str:
+    arms = {arm.name: arm for arm in plan.arms_of(task)}
+    both = (arms["NIGT"], arms[baseline])
+    ours, theirs = (list(accuracies(arm, finished, point_of(arm, finished))[0].values()) for arm in both)
+    low, high = interval(ours, theirs)
+    found = verdict(low, high)
+    if found == "not run":
+        return f"**{task}**: not run yet."
+    difference = statistics.fmean(ours) - statistics.fmean(theirs)
+    return (
+        f"**{task}**: NIGT − {baseline} = {difference:+.2f} points [{low:+.2f}, {high:+.2f}], n = {len(ours)} and "
+        f"{len(theirs)}: by the protocol's margin of {MARGIN} NIGT **{found}**."
+    )
+
+
+def _row(arm: plan.Arm, finished: dict[str, choice.Finished], point_of: PointOf) -> str:
+    point = point_of(arm, finished)
+    values, diverged = accuracies(arm, finished, point)
+    count = f"{len(values)}" + (f" (+ {diverged} diverged)" if diverged else "")
+    cells = [arm.name, point.name.replace("excluded_learning_rate_multiplier", "factor") if point else "–", count]
+    own = list(values.values())
+    if not own:
+        return _line([*cells, "diverged" if diverged else "not run", *["–"] * 6])
+    low, high = interval(own)
+    shown = f"{statistics.fmean(own):.2f}" + ("" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]")
+    nigt = plan.arms_of(arm.task)[0]
+    theirs = list(accuracies(nigt, finished, point_of(nigt, finished))[0].values())
+    low, high = interval(theirs, own)
+    gap = f"{statistics.fmean(theirs or [0]) - statistics.fmean(own):+.2f} [{low:+.2f}, {high:+.2f}]"
+    gap = "–" if math.isnan(low) or arm == nigt else gap
+    at_x = [v for v in accuracies(arm, finished, point, "validation_x")[0].values() if not math.isnan(v)]
+    runs = [finished[t.name].row for t in arm.final(point) if t.name in finished]
+    wall = statistics.median(float(row["wall_s"]) for row in runs)
+    cells += [shown, " ".join(f"{value:.2f}" for value in own), gap]
+    cells += [f"{statistics.fmean(at_x):.2f}" if at_x else "–", f"{int(runs[0]['steps']):,}", f"{wall / 60:.1f} min"]
+    return _line([*cells, _state(runs[0]["optimizer"])])
+
+
+def _state(optimizer: str) -> str:
+    """Copies of the parameters that the optimizer keeps, as measured by `make bench`; "–" if it was not."""
+    with open(ROOT / "results" / "bench" / "optimizers.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["optimizer"].lower() == optimizer:
+                return row["state_copies"]
+    return "–"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

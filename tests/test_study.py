@@ -1,0 +1,124 @@
+"""The study's rules, on invented runs: what is chosen, when the grid widens, what an interval says."""
+
+import base64
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from scripts.forked import ROOT
+from scripts.study import choice, plan, report
+from scripts.study.__main__ import point_of
+from tests.notebooks import execute, stored
+from tests.test_results import make_run
+from trainers import gin_files, results, sweep_figure
+
+NIGT, SGD = plan.arms_of("resnet")
+
+
+def _collect(tmp_path, training, top, **record):
+    """An invented finished run by the name of a training."""
+    optimizer = "sgd" if "sgd" in training.name else "nigt"
+    eta0 = next(float(b.partition("=")[2]) for b in training.bindings if b.startswith("eta0="))
+    directory = make_run(tmp_path / "made", training.name.split("_")[0], optimizer, eta0, training.seed, top)
+    fields = {"run_id": f"{training.name}-0", "command": f"x {' '.join(f'--gin_param={b}' for b in training.bindings)}"}
+    text = (directory / "run.json").read_text()
+    (directory / "run.json").write_text(json.dumps(json.loads(text) | fields | record))
+    named = directory.rename(tmp_path / training.name)
+    results.collect([str(named)], str(tmp_path / "results"), training.phase, "a command")
+
+
+def _tune(tmp_path, arm, accuracies, grid=plan.GRID):
+    for point, top in zip(plan.points(arm, grid), accuracies, strict=True):
+        diverged = math.isnan(top)
+        record = {"status": "diverged", "steps": 500} if diverged else {}
+        _collect(tmp_path, arm.tuning(point), 0.1 if diverged else top, **record)
+
+
+def test_every_training_of_the_plan_has_a_name_of_its_own_and_loads():
+    names = set()
+    for arm in plan.ARMS:
+        point = arm.point or plan.points(plan.model_of(arm) if arm.like else arm, plan.GRID)[0]
+        trainings = arm.final(point) + ([arm.tuning(point), arm.check(point)] if arm.is_tuned else [])
+        for training in trainings:
+            assert training.name not in names and "'" not in training.name
+            names.add(training.name)
+        loaded = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings), 1)
+        assert (loaded.task, loaded.scale) == (arm.task, "laptop")
+    tuned = [len(plan.points(arm, plan.GRID)) for arm in plan.ARMS if arm.is_tuned and arm.task == "bert"]
+    assert len(set(tuned)) == 1  # as many trials for every side
+
+
+def test_the_best_on_selection_is_chosen_and_what_diverged_never(tmp_path):
+    _tune(tmp_path, NIGT, [0.1, 0.2, 0.5, 0.4, math.nan, math.nan])
+    _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
+    finished = choice.read(tmp_path / "results")
+    assert dict(point_of(NIGT, finished).values) == {"eta0": 1e-3}
+    assert dict(point_of(SGD, finished).values) == {"eta0": 1e-1}
+    like = next(arm for arm in plan.ARMS if arm.like and arm.task == "resnet")
+    assert point_of(like, finished) == point_of(NIGT, finished)
+    assert len(choice.ranking(NIGT, plan.GRID, finished)) == 4
+    assert choice.wider([NIGT, SGD], plan.GRID, finished) == plan.GRID
+
+
+def test_an_optimum_on_the_edge_widens_the_grid_for_all(tmp_path):
+    _tune(tmp_path, NIGT, [0.6, 0.2, 0.5, 0.4, 0.1, 0.1])
+    _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
+    finished = choice.read(tmp_path / "results")
+    wider = choice.wider([NIGT, SGD], plan.GRID, finished)
+    assert wider == (1e-6, *plan.GRID)
+    assert point_of(SGD, finished) is None  # until the wider grid has been run
+    waiting = [arm.tuning(point) for arm in (NIGT, SGD) for point in plan.points(arm, wider)]
+    assert len(choice.missing(waiting, finished, tmp_path)) == 2
+    for arm in (NIGT, SGD):
+        _tune(tmp_path, arm, [0.3], (1e-6,))
+    assert dict(point_of(SGD, choice.read(tmp_path / "results")).values) == {"eta0": 1e-1}
+
+
+def test_a_run_with_other_bindings_is_not_taken_for_the_plan_s(tmp_path):
+    training = NIGT.tuning(plan.points(NIGT, plan.GRID)[0])
+    _collect(tmp_path, training, 0.5)
+    finished = choice.read(tmp_path / "results")
+    assert choice.missing([training], finished, tmp_path) == []
+    changed = dataclasses.replace(training, bindings=(*training.bindings, "beta=0.5"))
+    with pytest.raises(InputError, match="beta=0.5"):
+        choice.missing([changed], finished, tmp_path)
+
+
+def test_the_interval_holds_its_level_and_the_verdict_follows_the_margin():
+    """Of 200 pairs of five draws with a difference of 1, the interval holds it in most (few draws: not 95 %)."""
+    generator, held = np.random.default_rng(0), 0
+    for _ in range(200):
+        ours, theirs = generator.normal(1, 0.5, 5), generator.normal(0, 0.5, 5)
+        low, high = report.interval(list(ours), list(theirs))
+        held += low <= 1 <= high
+    assert 160 <= held <= 198
+    assert report.interval([1.0], [1.0, 2.0]) != report.interval([1.0, 2.0])
+    cases = {(-0.4, 0.4): "matches", (0.1, 0.4): "matches", (0.1, 0.9): "better", (-0.9, -0.1): "worse"}
+    cases |= {(-0.9, 0.9): "undecided", (math.nan, math.nan): "not run"}
+    assert {bounds: report.verdict(*bounds) for bounds in cases} == cases
+
+
+def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, monkeypatch):
+    _tune(tmp_path, NIGT, [0.1, 0.2, 0.5, 0.4, math.nan, math.nan])
+    _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
+    finished = choice.read(tmp_path / "results")
+    for arm, top in ((NIGT, 0.7), (SGD, 0.6)):
+        for training in arm.final(point_of(arm, finished)):
+            _collect(tmp_path, training, top)
+    report.write(tmp_path / "results", point_of, "a command")
+    text = (tmp_path / "results" / "study.md").read_text()
+    assert (
+        "**resnet**: NIGT − SGD = +10.00 points" in text and "NIGT **better**" in text and "**bert**: not run" in text
+    )
+    assert (tmp_path / "results" / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setenv("NIGT_RESULTS", str(tmp_path / "results"))
+    cells = execute(ROOT / "notebooks" / "sweep.ipynb", ROOT / "notebooks")
+    assert base64.b64decode(cells["figure"].outputs[0].data["image/png"]).startswith(b"\x89PNG")
+    assert cells["trials"].outputs[0].data["text/html"].count("diverged") == 2
+    assert stored(ROOT / "notebooks" / "sweep.ipynb").cells[0].cell_type == "markdown"
+    table = sweep_figure.trials(tmp_path / "results")
+    assert len(table) == 12 and table.selection.isna().sum() == 2

@@ -1,0 +1,105 @@
+"""Accuracy over η0, every trial of the results, those that diverged included: python -m trainers.sweep_figure.
+
+Reads runs.csv and curves.csv of --results and writes sweep.png there: same results, same bytes. Exit status: 0 done,
+2 bad input.
+"""
+
+import os
+import pathlib
+import sys
+
+import matplotlib
+import pandas as pd
+from absl import app, flags
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from data.errors import InputError
+from trainers.figure1 import DPI, save
+from trainers.figure_style import STYLE
+from trainers.results import CURVE_COLUMNS, ROOT, RUN_COLUMNS, read_rows
+from trainers.results_table import TASKS, bindings
+
+
+def trials(results_dir: str | os.PathLike) -> pd.DataFrame:
+    """One row a tuning run: name, task, optimizer, bindings, eta0, status and selection, its accuracy at w in %, after
+    the last step, on the held-out part of the training data; NaN if it diverged.
+
+    Raises:
+      InputError: A file is missing or broken, or there is no tuning run.
+    """
+    folder = pathlib.Path(results_dir)
+    last = {}
+    for curve in read_rows(folder / "curves.csv", CURVE_COLUMNS):
+        if curve["split"] == "selection":
+            last[curve["run_id"], curve["name"], curve["step"]] = 100 * float(curve["value"])
+    rows = []
+    for row in read_rows(folder / "runs.csv", RUN_COLUMNS):
+        if row["phase"] == "tune":
+            selection = last.get((row["run_id"], row["metric"], row["steps"]), float("nan"))
+            rows.append(
+                {"name": row["run_id"].rpartition("-")[0]}
+                | {name: row[name] for name in ("task", "optimizer", "status", "steps")}
+                | {"bindings": bindings(row), "eta0": float(row["eta0"])}
+                | {"selection": selection if row["status"] == "ok" else float("nan")}
+            )
+    if not rows:
+        raise InputError(f"{folder / 'runs.csv'}: no tuning run; sweep first (`make resnet-nigt-sweep SCALE=laptop`)")
+    return pd.DataFrame(rows)
+
+
+def draw(results_dir: str | os.PathLike) -> Figure:
+    """One panel a task, one line an optimizer and setting; what diverged stands as a cross on the floor.
+
+    Args and errors: see trials.
+    """
+    table = trials(results_dir)
+    tasks = [task for task in TASKS if task in set(table.task)]
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure(figsize=(5.6 * len(tasks), 4.6), dpi=DPI, layout=ConstrainedLayoutEngine())
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+        for task, axes in zip(tasks, panels, strict=True):
+            _draw_panel(axes, TASKS[task], table[table.task == task])
+    return figure
+
+
+def _draw_panel(axes: Axes, title: str, table: pd.DataFrame) -> None:
+    floor = table.selection.min() - 3 if table.selection.notna().any() else 0.0
+    groups = table.groupby(["optimizer", "bindings"], sort=True)
+    colours = matplotlib.colormaps["tab20"].colors
+    for number, ((optimizer, setting), own) in enumerate(groups):
+        own, colour = own.sort_values("eta0"), colours[number % len(colours)]
+        label = f"{optimizer}{': ' + setting if setting else ''}"
+        label = label if len(label) < 60 else f"{label[:57]}…"
+        axes.plot(own.eta0, own.selection, "o-", color=colour, markersize=3.5, linewidth=1, label=label)
+        lost = own[own.selection.isna()]
+        axes.plot(lost.eta0, [floor] * len(lost), "x", color=colour, markersize=5)
+    axes.set_xscale("log")
+    axes.set_title(title)
+    axes.set_xlabel("η₀")
+    axes.set_ylabel("accuracy on selection at w [%]; ×: diverged")
+    axes.legend(fontsize=5, loc="best")
+
+
+def main(argv: list[str]) -> int:
+    """Draws what the flags name and returns the exit status."""
+    folder = pathlib.Path(flags.FLAGS.results)
+    try:
+        if len(argv) > 1:
+            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
+        save(draw(folder), folder / "sweep.png")
+    except InputError as error:
+        print(f"sweep_figure: {error}", file=sys.stderr)
+        return 2
+    print(str(folder / "sweep.png").replace(f"{ROOT}{os.sep}", ""))
+    return 0
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("results", "results/laptop", "A results directory.")
+    app.run(main)
