@@ -26,7 +26,7 @@ ON_TPU = --tpu=$(TPU) $(foreach name,ZONE PROJECT BUCKET DATA NAME MAX_HOURS MAX
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := $(addsuffix -sweep,$(TRAINING))
-.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study tpu-check test test-full lint audit lock clean
+.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study claims tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -98,6 +98,9 @@ endif
 study: $(VENV)/.ready ## NIGT and its baselines, tuned alike at laptop scale (results/laptop); HOURS=2 and again: it goes on
 	@$(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 	@$(PY) -m scripts.study $(if $(HOURS),--hours=$(HOURS)) $(if $(WORKERS),--workers=$(WORKERS))
+
+claims: $(VENV)/.ready ## Every claim of the paper with its verdict, from committed results (docs/claims.md)
+	@$(PY) -m scripts.claims
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
 	@$(PY) -m trainers.figure1 --results=$(RESULTS)
