@@ -28,10 +28,12 @@ class BertPretrainingConfig(masked_lm.MaskedLMConfig):
 
     Attributes:
       evaluation_limit: Sequences of a split that an evaluation reads; None: all.
+      target: A masked accuracy; the first evaluation step at which validation at w reaches it is logged; None: none.
     """
 
     selection_data: cfg.DataConfig = dataclasses.field(default_factory=cfg.DataConfig)
     evaluation_limit: int | None = None
+    target: float | None = None
 
 
 @task_factory.register_task_cls(BertPretrainingConfig)
@@ -60,8 +62,26 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
         )
         weights = labels["masked_lm_weights"]
         loss = global_mean(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
-        {metric.name: metric for metric in metrics}["lm_example_loss"].update_state(loss)
+        by_name = {metric.name: metric for metric in metrics}
+        by_name["lm_example_loss"].update_state(loss)
+        if "next_sentence_labels" in labels:
+            errors = tf_keras.losses.sparse_categorical_crossentropy(
+                labels["next_sentence_labels"], tf.cast(model_outputs["next_sentence"], tf.float32), from_logits=True
+            )
+            counts = _real_sequences(labels)
+            pair_loss = global_mean(tf.reduce_sum(errors * counts), tf.reduce_sum(counts))
+            by_name["next_sentence_loss"].update_state(pair_loss)
+            loss += pair_loss
         return loss + tf.cast(tf.add_n(aux_losses), loss.dtype) if aux_losses else loss
+
+    def process_metrics(self, metrics, labels, model_outputs) -> None:
+        """The accuracies, of masked tokens and of pairs."""
+        by_name = {metric.name: metric for metric in metrics}
+        pairs = by_name.pop("next_sentence_accuracy", None)
+        super().process_metrics(by_name.values(), labels, model_outputs)
+        if pairs is not None:
+            outputs = model_outputs["next_sentence"]
+            pairs.update_state(labels["next_sentence_labels"], outputs, _real_sequences(labels)[:, None])
 
     def forward(self, inputs, model, metrics) -> tf.Tensor:
         """The loss of a batch, as TwoSampleStep takes it."""
@@ -99,6 +119,18 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
         return input_order.evaluation_examples(params, parse_weighted, input_context, limit)
 
 
+def _real_sequences(labels) -> tf.Tensor:
+    """1 for a sequence, 0 for what fills up an evaluation's last batch: it alone has no masked token that counts."""
+    return tf.cast(tf.reduce_any(labels["masked_lm_weights"] > 0, axis=1), tf.float32)
+
+
+def _next_sentence_head(hidden_size: int, dropout: float) -> bert.ClsHeadConfig:
+    """tf-models-official's, on the pooled [CLS] (Devlin et al.)."""
+    return bert.ClsHeadConfig(
+        inner_dim=hidden_size, num_classes=2, activation="tanh", dropout_rate=dropout, name="next_sentence"
+    )
+
+
 @configurable
 def bert_pretraining(
     data_dir: str,
@@ -116,9 +148,10 @@ def bert_pretraining(
     evaluation_limit: Steps | None = None,
     initializer_range: Annotated[float, Field(gt=0, le=10)] = 0.02,
     activation: Literal["gelu", "relu"] = "gelu",
+    next_sentence: bool = False,
+    target: Annotated[float, Field(gt=0, le=1)] | None = None,
 ) -> BertPretrainingConfig:
-    """Masked-LM pretraining (section 5.2), without the next-sentence loss: the paper trains and reports "Masked
-    Language Modeling target accuracy" alone.
+    """Masked-LM pretraining (section 5.2).
 
     Args:
       data_dir: A folder of train-*, selection-* and validation-*.tfrecord files.
@@ -128,6 +161,8 @@ def bert_pretraining(
       shuffle_buffer: Sequences.
       evaluation_batch_size: Sequences.
       evaluation_limit: Sequences of a split that an evaluation reads, always the same; None: all.
+      next_sentence: Whether the next-sentence loss of Devlin et al. is added; the records have to be pairs.
+      target: Masked accuracy; the first evaluation step at which validation reaches it is logged, as steps_to_target.
     """
     if hidden_size % attention_heads:
         raise ValueError(f"hidden_size ({hidden_size}) must be a multiple of attention_heads ({attention_heads})")
@@ -139,7 +174,7 @@ def bert_pretraining(
             global_batch_size=batch_size if training else evaluation_batch_size,
             seq_length=sequence_length,
             max_predictions_per_seq=max_predictions,
-            use_next_sentence_label=False,
+            use_next_sentence_label=next_sentence,
             use_v2_feature_names=True,
             shuffle_buffer_size=shuffle_buffer,
             cycle_length=4,
@@ -163,7 +198,7 @@ def bert_pretraining(
                     initializer_range=float(initializer_range),
                 ),
             ),
-            cls_heads=[],
+            cls_heads=[_next_sentence_head(hidden_size, float(dropout))] if next_sentence else [],
             mlm_activation=activation,
             mlm_initializer_range=float(initializer_range),
         ),
@@ -171,5 +206,6 @@ def bert_pretraining(
         selection_data=data("selection", False),
         validation_data=data("validation", False),
         evaluation_limit=evaluation_limit,
+        target=target,
         scale_loss=True,  # gradients are summed over the replicas; tf-models-official's default leaves the sum
     )

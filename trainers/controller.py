@@ -23,6 +23,7 @@ class Controller(orbit.Controller):
         log: MetricsLog,
         validation_interval: int,
         saved: Callable[[int], None],
+        start: str | None = None,
         steps_per_loop: int | None = None,
         **kwargs,
     ):
@@ -32,8 +33,9 @@ class Controller(orbit.Controller):
           log: Of the run's metrics.
           validation_interval: Steps.
           saved: Called with the step of each checkpoint that has been written.
+          start: The checkpoint to go on from, of the chief where there are several workers; None: the manager's newest.
         """
-        self._metrics, self._interval, self._saved = log, validation_interval, saved
+        self._metrics, self._interval, self._saved, self._start = log, validation_interval, saved, start
 
         def to_the_end_of_the_loop(step: int) -> int:
             since = int(step) % validation_interval
@@ -63,7 +65,7 @@ class Controller(orbit.Controller):
         Raises:
           InputError: One is not, or has another shape.
         """
-        path = checkpoint_path or self.checkpoint_manager.latest_checkpoint
+        path = checkpoint_path or self._start or self.checkpoint_manager.latest_checkpoint
         if path is None:
             return super().restore_checkpoint()
         try:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from official.core import config_definitions as cfg
 from pydantic import Field
 
-from trainers import baselines  # noqa: F401 (a gin file may name them)
+from trainers import baselines, strategies  # noqa: F401 (a gin file may name the baselines)
 from trainers.bert import BertPretrainingConfig
 from trainers.configurable import configurable
 from trainers.optimizers import OptimizationConfig
@@ -46,7 +46,7 @@ def experiment(
     steps_per_loop: Steps,
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0,
     keep_checkpoints: Steps = 2,
-    strategy: Literal["one_device", "mirrored", "tpu"] = "one_device",
+    strategy: strategies.Name = "one_device",
     activations: Literal["float32", "bfloat16"] = "float32",
 ) -> Experiment:
     """One experiment.
@@ -60,8 +60,8 @@ def experiment(
       steps_per_loop: Steps between two looks at the loss: a line of log, a check for NaN and for signals.
       seed: See Experiment.
       keep_checkpoints: How many.
-      strategy: tf-models-official's name of the distribution strategy.
-      activations: bfloat16 on TPUs: the mixed_bfloat16 policy, variables in float32.
+      strategy: See strategies.build.
+      activations: bfloat16 on TPUs: the mixed_bfloat16 policy; variables, gradients and the optimizer stay float32.
     """
     batch_size = task.train_data.global_batch_size
     if optimizer.optimizer.type == "nigt" and optimizer.optimizer.nigt.adaptive == "algorithm2" and batch_size % 2:

@@ -28,6 +28,54 @@ def list_files(pattern: str) -> list[str]:
     return files
 
 
+def _read_manifest(folder: str, mend: str, *names: str) -> dict:
+    """manifest.json of a folder, which has these fields besides `files`; every file that it lists is there."""
+    path = os.path.join(folder, "manifest.json")
+    if not tf.io.gfile.exists(path):
+        raise InputError(f"{path}: not there; {mend}")
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            content = json.load(file)
+        files = content["files"].keys()
+        for name in names:
+            len(content[name])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a manifest ({error!r}); delete {folder}, then {mend}") from error
+    missing = sorted(files - set(tf.io.gfile.listdir(folder)))
+    if missing:
+        raise InputError(f"{os.path.join(folder, missing[0])}: missing; delete {folder}, then {mend}")
+    return content
+
+
+def require_text(task, mend: str) -> None:
+    """Checks that a folder of text is finished and was built as the model takes it, by its manifest.json.
+
+    Args:
+      task: A BertPretrainingConfig: the folder, and the sizes of the model.
+      mend: What to do where there is no manifest.
+
+    Raises:
+      InputError: There is no manifest, it cannot be read, it says otherwise, or a file is missing.
+    """
+    data = task.train_data
+    folder = os.path.dirname(data.input_path)
+    content = _read_manifest(folder, mend, "options", "vocabulary")
+    options = content["options"] | {"vocabulary_size": content["vocabulary"].get("tokens")}
+    wanted = {
+        "vocabulary_size": ("vocabulary_size", task.model.encoder.get().vocab_size),
+        "seq_length": ("sequence_length", data.seq_length),
+        "max_predictions": ("max_predictions", data.max_predictions_per_seq),
+    }
+    if data.use_next_sentence_label:
+        wanted["next_sentence"] = ("next_sentence", True)
+    for name, (ours, value) in wanted.items():
+        if options.get(name) != value:
+            raise InputError(
+                f"{os.path.join(folder, 'manifest.json')}: {name} is {options.get(name)}, not {value}; correct "
+                f"bert_pretraining.{ours}, or build the text anew"
+            )
+
+
 def require_classes(folder: str, classes: int, mend: str) -> None:
     """Checks that a folder of images says in its manifest.json that it has so many classes: labels 0 … classes − 1.
 
@@ -41,20 +89,10 @@ def require_classes(folder: str, classes: int, mend: str) -> None:
     Raises:
       InputError: There is no manifest, it cannot be read, it has another number of classes, or a file is missing.
     """
-    path = os.path.join(folder, "manifest.json")
-    if not tf.io.gfile.exists(path):
-        raise InputError(f"{path}: not there; {mend}")
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            content = json.load(file)
-        found, files = len(content["classes"]), content["files"].keys()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a manifest ({error!r}); delete {folder}, then {mend}") from error
+    found = len(_read_manifest(folder, mend, "classes")["classes"])
     if found != classes:
+        path = os.path.join(folder, "manifest.json")
         raise InputError(f"{path}: {found} classes, not {classes}; correct resnet_classification.classes or data_dir")
-    missing = sorted(files - set(tf.io.gfile.listdir(folder)))
-    if missing:
-        raise InputError(f"{os.path.join(folder, missing[0])}: missing; delete {folder}, then {mend}")
 
 
 def fingerprint(patterns: list[str]) -> str:

@@ -58,26 +58,35 @@ def run(
     parameters = experiment.config
     data = _require_data(experiment)
     task = task_factory.get_task(parameters.task, logging_dir=model_dir)
-    directory = RunDirectory(
-        model_dir,
-        config,
-        data,
-        task=experiment.task,
-        scale=experiment.scale,
-        optimizer=experiment.optimizer,
-        eta0=experiment.eta0,
-        seed=experiment.seed,
-        device=describe_device(threads),
-        strategy=parameters.runtime.distribution_strategy,
-        metric=task.metric,
-        command=shlex.join(["python", "-m", "trainers.train", *sys.argv[1:]]),
-    )
+    strategy = parameters.runtime.distribution_strategy
+    directory: RunDirectory | strategies.WorkerDirectory
+    if strategy == "multi_worker_mirrored" and strategies.task_index():
+        directory = strategies.WorkerDirectory(model_dir)
+    else:
+        directory = RunDirectory(
+            model_dir,
+            config,
+            data,
+            task=experiment.task,
+            scale=experiment.scale,
+            optimizer=experiment.optimizer,
+            eta0=experiment.eta0,
+            seed=experiment.seed,
+            device=describe_device(threads),
+            strategy=strategy,
+            metric=task.metric,
+            command=shlex.join(["python", "-m", "trainers.train", *sys.argv[1:]]),
+        )
     try:
-        run_log.start(model_dir)
-        if mode != "eval" and directory.is_finished(parameters.trainer.train_steps):
+        run_log.start(str(directory.path))
+        if (
+            mode != "eval"
+            and isinstance(directory, RunDirectory)
+            and directory.is_finished(parameters.trainer.train_steps)
+        ):
             logging.info("%s: done already (%d steps)", model_dir, directory.record["steps"])
             return ExitStatus.DONE
-        return _Run(experiment, directory, task, interruption or Interruption()).execute(mode)
+        return _Run(experiment, directory, model_dir, task, interruption or Interruption()).execute(mode)
     finally:
         directory.close()
 
@@ -119,7 +128,7 @@ def _require_data(experiment: Experiment) -> str:
     target = "laptop-data" if experiment.scale == "laptop" else target
     mend = f"make them with `make {target}`, or correct data_dir in the gin file"
     if target == "bert-data":
-        mend = "this repository does not build the paper's text yet: name a folder of such TFRecords as data_dir"
+        input_files.require_text(experiment.config.task, mend)
     if experiment.task == "resnet":
         classes = experiment.config.task.model.num_classes
         input_files.require_classes(os.path.dirname(_patterns(experiment)[0]), classes, mend)
@@ -132,15 +141,25 @@ def _require_data(experiment: Experiment) -> str:
 class _Run:
     """The parts of a run that share the strategy, the trainer and the directory."""
 
-    def __init__(self, experiment: Experiment, directory: RunDirectory, task, interruption: Interruption):
+    def __init__(
+        self,
+        experiment: Experiment,
+        directory: RunDirectory | strategies.WorkerDirectory,
+        chief: str,
+        task,
+        interruption: Interruption,
+    ):
         self._experiment, self._parameters = experiment, experiment.config
-        self._directory, self._task, self._interruption = directory, task, interruption
+        self._directory, self._chief = directory, chief
+        self._task, self._interruption = task, interruption
         prepare(experiment)
-        self._strategy = strategies.build(experiment.config.runtime)
+        self._strategy = strategies.build(
+            experiment.config.runtime.distribution_strategy, experiment.config.runtime.tpu
+        )
 
     def execute(self, mode: str) -> ExitStatus:
         directory = self._directory
-        start_step = checkpoints.recover(directory.path, "ckpt") or 0
+        start_step = self._find_start()
         trains = "train" in mode
         if not trains and not start_step:
             raise InputError(f"{directory.path}: no checkpoint to evaluate; train first, with --mode=train_and_eval")
@@ -176,6 +195,16 @@ class _Run:
             if trains:  # an evaluation says nothing about how the training ended
                 directory.update(status, int(trainer.global_step.numpy()) if trainer else start_step)
         return {"ok": ExitStatus.DONE, "diverged": ExitStatus.DIVERGED, "interrupted": ExitStatus.INTERRUPTED}[status]
+
+    def _find_start(self) -> int:
+        """The step of the last whole checkpoint, which the chief finds; the other workers then copy what it has."""
+        following = isinstance(self._directory, strategies.WorkerDirectory)
+        found = 0 if following else checkpoints.recover(self._directory.path, "ckpt") or 0
+        start_step = strategies.agree(self._strategy, found)
+        if following:
+            self._directory.follow()
+        strategies.agree(self._strategy, 0)
+        return start_step
 
     def _train_or_evaluate(self, runner: train_lib.OrbitExperimentRunner, trains: bool) -> None:
         try:
@@ -239,7 +268,11 @@ class _Run:
             trainer=trainer,
             train_actions=[watch],
             controller_cls=functools.partial(
-                Controller, log=log, validation_interval=settings.validation_interval, saved=self._saved
+                Controller,
+                log=log,
+                validation_interval=settings.validation_interval,
+                saved=self._saved,
+                start=os.path.join(self._chief, f"ckpt-{self._checkpointed}") if self._checkpointed else None,
             ),
         )
         return runner, watch

@@ -17,6 +17,7 @@ from trainers.strategies import save_options
 
 # Between two looks at whether a signal has come.
 _SECONDS_OF_STEPS = 3.0
+_STEPS_TO_TARGET = "steps_to_target"
 
 
 class IterateTrainer(base_trainer.Trainer):
@@ -66,6 +67,9 @@ class IterateTrainer(base_trainer.Trainer):
         batches = getattr(config.task, "recalibration_batches", 0)
         self._recalibration = Recalibration(task, model, batches) if batches else None
         self._log = log
+        self._target = getattr(config.task, "target", None)
+        if log.best("validation", _STEPS_TO_TARGET) is not None:  # an earlier process of this run was there
+            self._target = None
         best = log.best("selection", task.metric)
         self._best = BestCheckpoint(directory / "best_ckpt", tf.train.Checkpoint(model=model), best)
 
@@ -137,6 +141,8 @@ class IterateTrainer(base_trainer.Trainer):
                     results["validation_bn"] = self._evaluate_on("validation", num_steps)
         if hasattr(self.optimizer, "iterates"):
             results["validation_x"] = self._evaluate_on("validation", num_steps)
+        if self._target is not None and results["validation"][self.task.metric] >= self._target:
+            results["validation"][_STEPS_TO_TARGET], self._target = step, None
         self._log.write(step, results)
         return results
 

@@ -1,0 +1,110 @@
+"""One macro chooses where a run computes; two processes train as one does."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scripts import forked
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def text_in_one_file(laptop_data, tmp_path_factory):
+    """The laptop text with one file to train on: two hosts then share its records, not the files, and a global batch
+    has the records that one process would read."""
+    folder = tmp_path_factory.mktemp("one") / "text"
+    folder.mkdir()
+    shards = sorted((laptop_data / "text").glob("train-*"))
+    with open(folder / "train-00000-of-00001.tfrecord", "wb") as whole:
+        whole.writelines(shard.read_bytes() for shard in shards[:1])
+    for split in ("selection", "validation"):
+        for shard in (laptop_data / "text").glob(f"{split}-*"):
+            shutil.copy(shard, folder)
+    return folder.parent
+
+
+def _ports(number):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _start(directory, data, name="bert_nigt", workers=1, **bindings):
+    """The run's processes: one, or two that are a cluster on this machine."""
+    settings = {"bert_pretraining__dropout": 0.0, "train_steps": 12, "validation_interval": 6}
+    settings |= {"experiment__steps_per_loop": 3, "experiment__checkpoint_interval": 6, "batch_size": 8}
+    if workers > 1:
+        settings["strategy"] = "'multi_worker_mirrored'"
+    arguments = forked.arguments(name, directory, data, **(settings | bindings))[1:]
+    hosts = [f"127.0.0.1:{port}" for port in _ports(workers)]
+    processes = []
+    for index in range(workers):
+        task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+        more = {"TF_CONFIG": json.dumps(task)} if workers > 1 else {}
+        with open(directory.with_name(f"{directory.name}-{index}.txt"), "ab") as output:
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "trainers.train", *arguments],
+                    cwd=ROOT,
+                    env=os.environ | more,
+                    stdout=output,
+                    stderr=output,
+                )
+            )
+    return processes
+
+
+def _output(directory):
+    return "\n".join(path.read_text()[-3000:] for path in directory.parent.glob(f"{directory.name}-*.txt"))
+
+
+def _values(directory):
+    with open(directory / "metrics.csv", newline="") as file:
+        return {(row["step"], row["split"], row["name"]): float(row["value"]) for row in csv.DictReader(file)}
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(400)
+def test_two_processes_train_the_laptop_bert_to_the_losses_of_one(text_in_one_file, tmp_path):
+    """MultiWorkerMirroredStrategy on two ports of this machine, the same global batch, no dropout; then both are killed
+    and go on."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert [process.wait(300) for process in _start(one, text_in_one_file)] == [0], _output(one)
+    processes = _start(two, text_in_one_file, workers=2)
+    while not (two / "ckpt-6.index").exists():
+        assert all(process.poll() is None for process in processes), _output(two)
+        time.sleep(0.05)
+    for process in processes:
+        process.kill()
+    assert [process.wait() for process in processes] == [-signal.SIGKILL] * 2
+    assert [process.wait(300) for process in _start(two, text_in_one_file, workers=2)] == [0, 0], _output(two)
+    expected, found = _values(one), _values(two)
+    assert expected.keys() == found.keys() and len(expected) > 20
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value, rel=2e-4, abs=1e-6), key
+    record = json.loads((two / "run.json").read_text())
+    assert (record["status"], record["steps"], record["preemptions"]) == ("ok", 12, 1)
+    assert record["strategy"] == "multi_worker_mirrored"
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+    variables = [_variables(directory) for directory in (one, two)]
+    assert variables[0].keys() == variables[1].keys() and len(variables[0]) > 50
+    for name, value in variables[0].items():
+        np.testing.assert_allclose(variables[1][name], value, rtol=1e-3, atol=2e-5, err_msg=name)
+
+
+def _variables(directory):
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(directory)))
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
+    return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
