@@ -136,7 +136,7 @@ def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done
     def work() -> None:
         while True:
             with lock:
-                training = next(waiting, None)
+                training = next(waiting, None) if all(fine) else None
             if training is None:
                 return
             ended = runner.run(training)
