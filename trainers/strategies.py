@@ -90,6 +90,7 @@ class WorkerDirectory:
     def __init__(self, chief: str):
         """chief: The run's directory, which all workers see."""
         self._chief, self.path = pathlib.Path(chief), pathlib.Path(tempfile.mkdtemp(prefix="worker-"))
+        tempfile.tempdir = str(self.path)  # where tf-models-official puts such a worker's checkpoints
 
     def follow(self) -> None:
         """Copies what the run has evaluated so far: all workers have to do the same from here on."""
