@@ -4,8 +4,6 @@ import csv
 import json
 import pathlib
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,8 +14,7 @@ from data import bert_build, bert_sample, bert_sources, text, vocabulary
 from data.errors import InputError
 from scripts import forked
 from scripts.forked import Run
-from tests.conftest import ROOT
-from trainers import gin_files, input_files
+from trainers import gin_files, input_files, run
 
 
 def _build(folder, laptop_data, **more):
@@ -96,16 +93,14 @@ def test_text_that_does_not_fit_is_refused(built, tmp_path):
         input_files.require_text(task, "mend")
 
 
-@pytest.mark.parametrize("name", ["bert-nigt", "bert-adam", "bert-sgd"])
+@pytest.mark.parametrize("name", ["bert_nigt", "bert_adam", "bert_sgd"])
 def test_without_text_one_line_names_the_command(name, tmp_path):
-    """As `make bert-nigt` runs it."""
-    command = [sys.executable, "-m", "trainers.train", f"--gin_file=configs/paper/{name.replace('-', '_')}.gin"]
-    command += [f"--model_dir={tmp_path / 'run'}", f"--gin_param=bert_pretraining.data_dir='{tmp_path / 'none'}'"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("trainers.train: ")]
-    assert done.returncode == 2 and "Traceback" not in done.stderr and not (tmp_path / "run").exists()
-    (line,) = lines
-    assert f"{tmp_path / 'none'}" in line and "make them with `make bert-data`" in line
+    """From the shipped files as they are, before anything is written; the command prints it and exits with 2."""
+    experiment = gin_files.load(f"configs/paper/{name}.gin", [f"bert_pretraining.data_dir = '{tmp_path / 'none'}'"])
+    with pytest.raises(InputError) as met:
+        run.run(experiment, gin_files.operative_config(), str(tmp_path / "run"), "train_and_eval")
+    assert str(met.value).startswith(f"{tmp_path / 'none'}/manifest.json: not there; make them with `make bert-data`")
+    assert "\n" not in str(met.value) and not (tmp_path / "run").exists()
 
 
 @pytest.mark.heavy
@@ -163,7 +158,7 @@ def test_the_step_that_reaches_the_target_is_logged_once(laptop_data, tmp_path):
 
 
 def test_pairs_train_with_the_next_sentence_loss(laptop_data, tmp_path):
-    """The option of section 3.1 of Devlin et al., on a small model: a head, a loss, an accuracy; filling weighs nothing."""
+    """Devlin et al.'s, as an option, on a small model: a head, a loss, an accuracy; filling weighs nothing."""
     folder = _build(tmp_path, laptop_data, next_sentence=True, seq_length=128, max_predictions=20)
     more = {"next_sentence": True, "sequence_length": 128, "max_predictions": 20, "layers": 1, "hidden_size": 32}
     more |= {"attention_heads": 2, "intermediate_size": 32, "evaluation_limit": 3, "dropout": 0.0}

@@ -29,7 +29,7 @@ def build(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
     if name == "tpu":
         try:
             return distribute_utils.get_distribution_strategy("tpu", tpu_address=tpu)
-        except (ValueError, tf.errors.OpError, RuntimeError) as error:
+        except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise InputError(
                 f"strategy = 'tpu': no TPU to be had ({reason}); run on a TPU VM, or choose another"
