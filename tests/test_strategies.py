@@ -108,3 +108,74 @@ def _variables(directory):
     reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(directory)))
     names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
     return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
+
+
+@pytest.mark.parametrize("task", ["bert", "resnet"])
+@pytest.mark.parametrize("name", ["one_device", "mirrored", "multi_worker_mirrored", "tpu"])
+def test_one_macro_chooses_the_strategy(task, name):
+    for scale in ("paper", "laptop"):
+        config = gin_files.load(f"configs/{scale}/{task}_nigt.gin", [f"strategy = '{name}'"]).config
+        assert config.runtime.distribution_strategy == name
+    with pytest.raises(InputError, match="experiment"):
+        gin_files.load(f"configs/laptop/{task}_nigt.gin", ["strategy = 'parameter_server'"])
+
+
+def test_strategies_are_built(monkeypatch):
+    """The tests' machine has two CPU devices (conftest.py)."""
+    one, two = strategies.build("one_device"), strategies.build("mirrored")
+    assert isinstance(one, tf.distribute.OneDeviceStrategy) and one.num_replicas_in_sync == 1
+    assert isinstance(two, tf.distribute.MirroredStrategy) and two.num_replicas_in_sync == 2
+    assert strategies.agree(two, 7) == 7
+    with pytest.raises(InputError, match=r"strategy = 'tpu': no TPU to be had \(.*\); run on a TPU VM"):
+        strategies.build("tpu", "no-such-tpu")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "{",
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}',
+    ],
+)
+def test_a_missing_or_unfit_tf_config_is_shown(value, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if value:
+        monkeypatch.setenv("TF_CONFIG", value)
+    with pytest.raises(InputError, match=r"TF_CONFIG is (not set|\{.*): multi_worker_mirrored needs"):
+        strategies.task_index()
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    assert strategies.task_index() == 1
+
+
+def test_with_bfloat16_activations_the_optimizer_s_math_is_float32(laptop_data):
+    """Gradients, variables and momentum are float32, and the step is, to the bit, that of an optimizer that never heard
+    of bfloat16 on the same gradients."""
+    policy = tf.keras.mixed_precision.global_policy()
+    bindings = [f"bert_pretraining.data_dir = '{laptop_data / 'text'}'", "experiment.activations = 'bfloat16'"]
+    config = gin_files.load("configs/laptop/bert_nigt.gin", [*bindings, "batch_size = 4"]).config
+    tf.keras.mixed_precision.set_global_policy(f"mixed_{config.runtime.mixed_precision_dtype}")
+    try:
+        task = task_factory.get_task(config.task)
+        model = task.build_model()
+        optimizer = task.create_optimizer(config.trainer.optimizer_config, config.runtime)
+        batch = next(iter(task.build_inputs(config.task.train_data)))
+        assert model(batch)["mlm_logits"].dtype == tf.bfloat16
+    finally:
+        tf.keras.mixed_precision.set_global_policy(policy)
+    twin = task.create_optimizer(config.trainer.optimizer_config, config.runtime)
+    twins = [tf.Variable(v.read_value(), name=v.name.removesuffix(":0")) for v in model.trainable_variables]
+    assert {v.dtype for v in twins} == {tf.float32}
+    taken, apply = [], optimizer.apply_gradients
+    optimizer.apply_gradients = lambda pairs: (taken.append(pairs), apply(pairs))[1]
+    for _ in range(2):
+        task.train_step(batch, model, optimizer, task.build_metrics())
+    for pairs in taken:
+        gradients = [gradient for gradient, _ in pairs]
+        assert {tf.convert_to_tensor(g).dtype for g in gradients if g is not None} == {tf.float32}
+        twin.apply_gradients(list(zip(gradients, twins, strict=True)))
+    assert {v.dtype for v in optimizer.variables if v.dtype.is_floating} == {tf.float32}
+    for variable, other in zip(model.trainable_variables, twins, strict=True):
+        np.testing.assert_array_equal(variable.read_value(), other, err_msg=other.name)

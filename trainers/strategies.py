@@ -39,7 +39,7 @@ def build(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
             )
         try:
             return distribute_utils.get_distribution_strategy("tpu", tpu_address=tpu)
-        except (ValueError, tf.errors.OpError, RuntimeError) as error:
+        except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise InputError(
                 f"strategy = 'tpu': no TPU to be had ({reason}); run on a TPU VM, or choose another"
@@ -114,6 +114,7 @@ class WorkerDirectory:
     def __init__(self, chief: str):
         """chief: The run's directory, which all workers see."""
         self._chief, self.path = pathlib.Path(chief), pathlib.Path(tempfile.mkdtemp(prefix="worker-"))
+        tempfile.tempdir = str(self.path)  # where tf-models-official puts such a worker's checkpoints
 
     def follow(self) -> None:
         """Copies what the run has evaluated so far: all workers have to do the same from here on."""

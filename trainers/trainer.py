@@ -63,6 +63,8 @@ class IterateTrainer(base_trainer.Trainer):
             train_loss=self.train_loss,
             train_metrics=self.train_metrics,
         )
+        # Made here, by all workers alike: restoring would make it on the others after the chief has gone on.
+        _ = self._checkpoint.save_counter
         self._interruption = interruption
         batches = getattr(config.task, "recalibration_batches", 0)
         self._recalibration = Recalibration(task, model, batches) if batches else None
