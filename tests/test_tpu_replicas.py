@@ -51,7 +51,7 @@ def _normalized(variables):
     return [v for v in variables if not re.search("bias|beta|gamma", v.name)]
 
 
-@pytest.mark.parametrize("task", SMALL)
+@pytest.mark.parametrize("task", ["bert", pytest.param("resnet", marks=pytest.mark.heavy)])
 def test_gradients_are_summed_over_the_replicas_before_any_norm(task, tmp_path):
     text, _, batch, variables = _trainer_step(task, tmp_path / "eight", 8)
     found = replicas.order(text, len(tf.nest.flatten(batch)))
@@ -65,6 +65,7 @@ def test_gradients_are_summed_over_the_replicas_before_any_norm(task, tmp_path):
     assert re.search(r"replica_groups=\{\{0,1,2,3,4,5,6,7\}\}", text)
 
 
+@pytest.mark.heavy
 def test_one_replica_has_the_same_norms_and_nothing_to_sum(tmp_path):
     one, _, batch, variables = _trainer_step("bert", tmp_path / "one", 1)
     eight, *_ = _trainer_step("bert", tmp_path / "eight", 8)
