@@ -439,3 +439,44 @@ def test_a_sweep_has_a_tpu_a_point_and_the_same_files_as_on_a_laptop(cloud, para
     assert len(creations) == 3
     assert cloud.call("sweep", *arguments) == 0  # what is done is not done again
     assert [call for call in cloud.calls() if "create" in call] == creations
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(400)
+def test_the_real_training_goes_on_after_a_preemption(cloud, laptop_data):
+    """The paper's gin file, shrunk by bindings, trained by the real trainers from the clone that was copied."""
+    # This cloud's machines have no TPU, and no libtpu.so that TensorFlow could be told of.
+    without = "unset TF_PLUGGABLE_DEVICE_LIBRARY_PATH NEXT_PLUGGABLE_DEVICE_USE_C_API"
+    cloud.python(f'{without}; exec {shlex.quote(sys.executable)} "$@"')
+    small = [
+        "experiment.strategy='one_device'",
+        "experiment.activations='float32'",
+        f"bert_pretraining.data_dir='{laptop_data / 'text'}'",
+        *("bert_pretraining.vocabulary_size=4096", "bert_pretraining.sequence_length=128"),
+        *("bert_pretraining.max_predictions=20", "bert_pretraining.layers=1", "bert_pretraining.hidden_size=32"),
+        *("bert_pretraining.attention_heads=4", "bert_pretraining.intermediate_size=32"),
+        *("bert_pretraining.evaluation_limit=64", "bert_pretraining.evaluation_batch_size=64", "batch_size=8"),
+        *("train_steps=600", "validation_interval=200", "experiment.checkpoint_interval=20"),
+        *("experiment.steps_per_loop=20", "warmup_polynomial_decay.warmup_steps=5"),
+    ]
+
+    def take_back():
+        run = cloud.folder / "vms" / "run" / "nigt" / "run"
+        bucket = cloud.folder / "buckets" / "my-bucket" / "nigt" / "run"
+        cloud.wait_for(lambda: run.exists() and list(bucket.glob("ckpt-*.index")), 200)
+        polls = int((cloud.folder / "count-polls").read_text())
+        cloud.faults(preempt=[polls + 2])
+
+    taker = threading.Thread(target=take_back, daemon=True)
+    taker.start()
+    arguments = [f"--gin_param={binding}" for binding in small]
+    assert cloud.launch("--spot", "--poll_seconds=0.5", *arguments) == 0
+    taker.join()
+    record = cloud.record()
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    assert (record["status"], record["steps"], record["preemptions"]) == ("ok", 600, 1)
+    assert (record["commit"], record["dirty"]) == (head, False)
+    assert cloud.left() == [] and cloud.state()["restarts"] == 1
+    with open(cloud.home / "results" / "runs.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["preemptions"] == "1" and float(row["final_value"]) > 0

@@ -191,8 +191,16 @@ def _settings(config: str) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str]:
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version()} | versions
+    return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        if package != "tensorflow":
+            raise
+        return f"{importlib.metadata.version('tensorflow-tpu')} (tensorflow-tpu)"  # the TPU VM's build
 
 
 def _now() -> str:

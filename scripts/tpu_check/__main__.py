@@ -6,6 +6,7 @@ done, 1 a program does not compile or does not fit (it is named; nothing is writ
 
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def check(program: Program, cache: pathlib.Path, compiler: str) -> dict:
         lowered = subprocess.run(
             [sys.executable, "-m", "scripts.tpu_check.lowering", f"--program={program.name}", f"--output={module}"],
             cwd=ROOT,
+            env=os.environ | {"PYTHONHASHSEED": "0"},  # the same module each time: TensorFlow's order hangs on sets
             capture_output=True,
             text=True,
         )
@@ -62,7 +64,9 @@ def ask(module: pathlib.Path, kept: pathlib.Path, compiler: str) -> dict:
         known = json.loads(kept.read_text())
         if known["module"] == digest:
             return known
-    done = subprocess.run([compiler, str(program), str(module)], capture_output=True, text=True)
+    # libtpu would have its library loaded once on a machine, as if there were a TPU to share.
+    environment = os.environ | {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+    done = subprocess.run([compiler, str(program), str(module)], capture_output=True, text=True, env=environment)
     try:
         answer = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):
