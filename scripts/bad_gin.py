@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from scripts.forked import ROOT
 
-FILES = sorted(ROOT.glob("configs/*/*_*.gin"))
+FILES = sorted(file for scale in ("paper", "laptop") for file in ROOT.glob(f"configs/{scale}/*_*.gin"))
 _BINDING = re.compile(r"^(?P<name>[A-Za-z_][\w./]*) *= *(?P<value>[^#\n]*?) *(?P<comment>#.*)?$", re.MULTILINE)
 _OTHER_TYPES = ("'text'", "[1, 2]", "{}", "True", "(0.5,)", "@bert_pretraining()", "2.5")
 

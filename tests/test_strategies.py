@@ -13,9 +13,12 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from official.core import task_factory
 
+from data.errors import InputError
 from scripts import forked
 from tests.conftest import ROOT
+from trainers import gin_files, strategies
 
 
 @pytest.fixture(scope="module")
