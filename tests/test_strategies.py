@@ -102,7 +102,7 @@ def test_two_processes_train_the_laptop_bert_to_the_losses_of_one(text_in_one_fi
     assert record["strategy"] == "multi_worker_mirrored"
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
     variables = [_variables(directory) for directory in (one, two)]
-    assert variables[0].keys() == variables[1].keys() and len(variables[0]) > 50
+    assert variables[0].keys() == variables[1].keys() and len(variables[0]) > 20
     for name, value in variables[0].items():
         np.testing.assert_allclose(variables[1][name], value, rtol=1e-3, atol=2e-5, err_msg=name)
 
