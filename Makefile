@@ -25,13 +25,12 @@ ON_TPU = --tpu=$(TPU) $(foreach name,ZONE PROJECT BUCKET DATA NAME MAX_HOURS MAX
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
-TPU_SWEEPS := $(addsuffix -sweep,$(TRAINING))
-.PHONY: $(TPU_SWEEPS)
-.PHONY: help setup demo laptop-data imagenet-data $(TRAINING) figure1 tensorboard bench soak theory tpu-check test test-full lint audit lock clean
+SWEEPS := bert-nigt-sweep bert-adam-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
+.PHONY: help setup demo laptop-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
 	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... MAX_HOURS=... PRICE=... (a core-hour) [SPOT=1 DATA=gs://... DRY_RUN=1 YES=1]'
 	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95", SEED=1, MODEL_DIR=runs/mine, THREADS=1.'
@@ -63,7 +62,6 @@ bert-sgd: ## BERT masked-LM pretraining with SGD (not in the paper)
 resnet-nigt: ## ResNet image classification with NIGT (section 5.3)
 resnet-sgd: ## ResNet image classification with SGD (section 5.3)
 resnet-adam: ## ResNet image classification with Adam (section 5.3 says it fails)
-bert-nigt-sweep: ## The same for each learning rate of configs/sweep/grid.gin (TPU=v3-8 …; likewise the other five)
 $(TRAINING): $(VENV)/.ready
 ifdef TPU
 	@$(PY) -m scripts.launch_tpu launch --experiment=$(subst -,_,$@) $(ON_TPU)
@@ -75,7 +73,13 @@ else
 endif
 
 # One TPU a point of configs/sweep/grid.gin, PARALLEL at a time.
-$(TPU_SWEEPS): $(VENV)/.ready
+bert-nigt-sweep: ## bert-nigt at each learning rate of configs/sweep/grid.gin, one TPU a point
+bert-adam-sweep: ## The same for bert-adam
+bert-sgd-sweep: ## The same for bert-sgd
+resnet-nigt-sweep: ## The same for resnet-nigt
+resnet-sgd-sweep: ## The same for resnet-sgd
+resnet-adam-sweep: ## The same for resnet-adam
+$(SWEEPS): $(VENV)/.ready
 	@$(if $(TPU),,echo "$@: needs a TPU so far: TPU=v3-8 ZONE=… PROJECT=… BUCKET=… MAX_HOURS=… PRICE=…" >&2; exit 2)
 	@$(PY) -m scripts.launch_tpu sweep --experiment=$(subst -,_,$(patsubst %-sweep,%,$@)) --phase=tune \
 	  --parallel=$(or $(PARALLEL),1) $(ON_TPU)
