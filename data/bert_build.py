@@ -4,11 +4,14 @@ What goes through the pipelines are names of files and numbers of buckets; the t
 leaves a record when it is whole, by which a build that was stopped goes on.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
 
 import apache_beam as beam
 import tensorflow as tf
@@ -20,6 +23,8 @@ from data.errors import InputError, RunError
 
 # Characters of train documents that a vocabulary is trained on: 200 million words or so.
 _VOCABULARY_SAMPLE = 1_200_000_000
+# Of a build that is not finished: spills and records.
+_WORK = ".building"
 _PACKAGES = ("apache-beam", "tensorflow", "tensorflow-datasets", "tokenizers", "numpy")
 _LICENCES = {
     "dump": "Wikipedia: CC BY-SA, as the dump says",
@@ -93,9 +98,23 @@ def build(
         options = dataclasses.replace(options, vocabulary=_digest("\n".join(tokens)))
     finished = _finished(target, options, units)
     if finished:
+        work = os.path.join(target, _WORK)
+        if tf.io.gfile.exists(work):  # stopped while it was being removed
+            tf.io.gfile.rmtree(work)
         return finished
     work = _begin(target, options)
-    run = _Pipelines(work, workers, beam_arguments or [])
+    with _lock(target, work):
+        return _fill(units, target, work, options, tokens, _Pipelines(work, workers, beam_arguments or []))
+
+
+def _fill(
+    units: list[bert_sources.Unit],
+    target: str,
+    work: str,
+    options: Options,
+    tokens: list[str] | None,
+    run: "_Pipelines",
+) -> dict:
     read = run.read([bert_work.Reading(unit, work, options.seed, options.held_out, _places(options)) for unit in units])
     inputs = _digest(repr([sorted(one["files"].items()) for one in read]))
     paths = [path for one in read for path in one["spills"]]
@@ -255,7 +274,7 @@ def _finished(target: str, options: Options, units: list[bert_sources.Unit]) -> 
 def _begin(target: str, options: Options) -> str:
     """Marks the folder as one that is being filled with these options; the folder of the work."""
     key = dataclasses.asdict(options)
-    work = os.path.join(target, ".building")
+    work = os.path.join(target, _WORK)
     path = os.path.join(work, "key.json")
     begun = gfiles.read_json(path)
     if begun and begun != key:
@@ -267,6 +286,22 @@ def _begin(target: str, options: Options) -> str:
         tf.io.gfile.makedirs(work)
         gfiles.write_json(path, key)
     return work
+
+
+@contextlib.contextmanager
+def _lock(target: str, work: str) -> Iterator[None]:
+    """Keeps a second process out: both would write under the same temporary names. Buckets have no locks."""
+    if "://" in target:
+        yield
+        return
+    with open(os.path.join(work, "lock"), "w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{target}: another process is building there; wait for it, or choose another DATA_DIR="
+            ) from None
+        yield
 
 
 def _sizes(units: list[bert_sources.Unit]) -> dict[str, tuple[int, int]]:
