@@ -197,6 +197,27 @@ def test_after_preemptions_the_run_goes_on_and_they_are_counted(cloud, more):
 
 
 @pytest.mark.heavy
+def test_a_machine_that_is_started_anew_goes_on_from_its_own_disk(cloud):
+    cloud.faults(reboot=[3, 6])
+    assert cloud.launch() == 0
+    assert cloud.left() == [] and (cloud.record()["status"], cloud.record()["preemptions"]) == ("ok", 2)
+    assert len([call for call in cloud.calls() if "create" in call]) == 1
+
+
+@pytest.mark.heavy
+def test_a_gcloud_that_vanishes_does_not_hide_what_is_left(cloud, capfd, monkeypatch):
+    monkeypatch.setenv("FAKE_STEPS", "3000")
+    hidden = cloud.folder / "bin" / "gcloud"
+    taker = threading.Thread(
+        target=lambda: (cloud.wait_for(cloud.is_training), hidden.rename(hidden.with_name("gone")))
+    )
+    taker.start()
+    assert cloud.launch() == 1
+    taker.join()
+    assert "LEFT AT GOOGLE" in capfd.readouterr().err and cloud.state()["phase"] == "left"
+
+
+@pytest.mark.heavy
 def test_restarts_have_an_end(cloud, capfd):
     cloud.faults(preempt=[2, 3, 4, 5, 6])
     assert cloud.launch("--max_restarts=1") == 1

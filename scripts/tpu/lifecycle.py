@@ -122,13 +122,18 @@ class Launch:
                 left = self._delete()
                 if left:
                     raise RunError(left) from preempted
-                if self.state.restarts >= self._request.max_restarts:
-                    raise RunError(
-                        f"{preempted}, and --max_restarts={self._request.max_restarts} are used up; the same command "
-                        f"goes on from {self._request.folder}"
-                    ) from preempted
-                self.state.restarts += 1
-                self._say(f"restart {self.state.restarts} of at most {self._request.max_restarts}")
+                self._count_restart(str(preempted))
+
+    def _count_restart(self, reason: str) -> None:
+        """Raises RunError where --max_restarts are used up."""
+        if self.state.restarts >= self._request.max_restarts:
+            raise RunError(
+                f"{reason}, and --max_restarts={self._request.max_restarts} are used up; the same command goes on from "
+                f"{self._request.folder}"
+            )
+        self.state.restarts += 1
+        self._keep(self.state.phase)
+        self._say(f"restart {self.state.restarts} of at most {self._request.max_restarts}")
 
     def _require_free_name(self) -> None:
         """Nothing of this name may be there: it would be somebody else's, and is not ours to delete."""
@@ -205,6 +210,9 @@ class Launch:
             for line in log.splitlines():
                 if line.strip() and line.strip() != "nigt-vm: done":
                     self._show(line)
+            if words[1] == "gone":
+                self._count_restart("the machine was started anew")
+                self._insist(self._commands.start(self.state.restarts))
             if words[1] == "ended":
                 number = int(words[2])
                 known = number in ExitStatus.__members__.values()
@@ -249,11 +257,14 @@ class Launch:
         self._say(f"deleting {self._request.name}")
         word = "no answer"
         for trial in range(DELETE_TRIALS):
-            for command in self._commands.delete():
-                done = gcloud.run(command)
-                if done.returncode and "NOT_FOUND" not in done.stderr:
-                    word = gcloud.last_line(done)
-            found, state = gcloud.presence(self._request)
+            try:
+                for command in self._commands.delete():
+                    done = gcloud.run(command)
+                    if done.returncode and "NOT_FOUND" not in done.stderr:
+                        word = gcloud.last_line(done)
+                found, state = gcloud.presence(self._request)
+            except (gcloud.GcloudError, OSError) as error:  # the user has to be told what is left all the same
+                found, state, word = Presence.UNKNOWN, "", str(error)
             if found is Presence.ABSENT:
                 self._keep("deleted")
                 return None

@@ -53,13 +53,15 @@ push() {
 
 # start NAME FOLDER VARIABLE=VALUE… -- ARGUMENT…: trains, away from this connection.
 start() {
-  if [ -e "$home/pid" ]; then return; fi
+  # The answer to an earlier `start` may have been lost; and after a restart of the machine the process is gone.
+  if [ -e "$home/status" ] || kill -0 "$(cat "$home/pid" 2>/dev/null)" 2>/dev/null; then return; fi
   echo "$1" >"$home/name"; echo "$2" >"$home/folder"; shift 2
   # What an earlier VM has saved. A run that is new has no folder yet.
-  if gcloud storage ls "$(cat "$home/folder")/" >/dev/null 2>&1; then
-    mkdir -p "$run"
-    gcloud storage rsync --quiet --recursive "$(cat "$home/folder")" "$run" >>"$home/sync.log" 2>&1 \
+  if [ ! -d "$run" ] && gcloud storage ls "$(cat "$home/folder")/" >/dev/null 2>&1; then
+    mkdir -p "$run.partial"
+    gcloud storage rsync --quiet --recursive "$(cat "$home/folder")" "$run.partial" >>"$home/sync.log" 2>&1 \
       || fail "copying the run from $(cat "$home/folder")"
+    mv "$run.partial" "$run"
   fi
   while [ "$1" != -- ]; do export "${1?}"; shift; done
   shift
@@ -83,11 +85,11 @@ supervise() {
   mv "$home/status.partial" "$home/status"
 }
 
-# poll OFFSET: "running" or "ended STATUS", the log's next offset, and the log from OFFSET on.
+# poll OFFSET: "running", "ended STATUS" or "gone" (the machine was started anew), the log's next offset, and the log from OFFSET on.
 poll() {
   local state=running size=0
   if [ -e "$home/status" ]; then state="ended $(cat "$home/status")"
-  elif ! kill -0 "$(cat "$home/pid")" 2>/dev/null; then state="ended 1"; fi
+  elif ! kill -0 "$(cat "$home/pid")" 2>/dev/null; then state=gone; fi
   [ -e "$home/out.log" ] && size="$(stat -c %s "$home/out.log")"
   local last=$(($1 + 65536)); [ "$last" -lt "$size" ] || last="$size"
   echo "nigt-vm: $state $last"

@@ -6,6 +6,7 @@ in which `ssh` really runs its command), buckets/, calls.jsonl, and faults.json,
   slow          every command takes so many seconds
   preempt       a list: each number is the `poll`, counted from 1 over all TPUs, at which the TPU is taken back,
                 once the bucket has a checkpoint
+  reboot        the same, at which it is started anew: its disk stays, its processes do not
   lose          a list: numbers of the ssh and scp commands, from 1, whose connection is lost before the command runs
   lose_answer   the same, after it has run
   delete        so many deletions fail; -1: all
@@ -131,7 +132,10 @@ def connection(name):
 def ssh(kind, positional, flags):
     (name,) = positional
     assert flags["worker"] == "0"
-    if " poll " in flags["command"] and count("polls") in faults().get("preempt", []):
+    polls = count("polls") if " poll " in flags["command"] else 0
+    if polls in faults().get("reboot", []):
+        end_vm(name)
+    if polls in faults().get("preempt", []):
         limit = time.monotonic() + 30  # on a busy machine the run may not have got to its first copy
         while not list(CLOUD.glob("buckets/**/ckpt")) and time.monotonic() < limit:
             time.sleep(0.05)
