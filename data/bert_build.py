@@ -16,7 +16,10 @@ from collections.abc import Iterator
 import apache_beam as beam
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo
+from google.protobuf import struct_pb2
 
 from data import bert_sources, bert_spill, bert_work, bert_write, gfiles, manifest, text, vocabulary
 from data.errors import InputError, RunError
@@ -138,7 +141,6 @@ class _Pipelines:
         if not any(argument.startswith("--runner") for argument in arguments):
             mode = "in_memory" if workers == 1 else "multi_processing"
             self._arguments = [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *arguments]
-            self._arguments.append("--default_sdk_harness_log_level=ERROR")
 
     def read(self, readings: list) -> list[dict]:
         return self._run("read documents", readings, bert_work.Read())
@@ -149,7 +151,7 @@ class _Pipelines:
     def _run(self, label: str, pieces: list, worker: beam.DoFn) -> list[dict]:
         options = PipelineOptions(self._arguments)
         # By name, DirectRunner would first look for Prism, a program that it fetches from the internet.
-        runner = options.view_as(StandardOptions).runner or FnApiRunner()
+        runner = options.view_as(StandardOptions).runner or FnApiRunner(provision_info=_quiet())
         errors = os.path.join(self._work, "error.json")
         if tf.io.gfile.exists(errors):
             tf.io.gfile.remove(errors)
@@ -164,6 +166,15 @@ class _Pipelines:
         if failed:
             raise (InputError if failed["kind"] == "input" else RunError)(failed["message"])
         return [gfiles.read_json(piece.record) for piece in pieces]
+
+
+def _quiet() -> ExtendedProvisionInfo:
+    """The FnApiRunner's own default, and that its processes do not tell of each connection."""
+    options = struct_pb2.Struct()
+    options["default_sdk_harness_log_level"] = "ERROR"
+    return ExtendedProvisionInfo(
+        beam_provision_api_pb2.ProvisionInfo(retrieval_token="unused-retrieval-token", pipeline_options=options)
+    )
 
 
 def _places(options: Options) -> dict[str, tuple[int, int]]:
