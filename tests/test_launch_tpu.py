@@ -182,43 +182,49 @@ def test_a_refused_quota_leaves_nothing(cloud, capfd):
 
 
 @pytest.mark.parametrize("more", [(), pytest.param(("--noqueued",), marks=pytest.mark.heavy)])
-def test_after_preemptions_the_run_goes_on_and_they_are_counted(cloud, more):
-    cloud.faults(preempt=[3, 6])
+def test_after_preemptions_the_run_goes_on_and_they_are_counted(cloud, more, monkeypatch):
+    monkeypatch.setenv("FAKE_STEPS", "150")
+    cloud.faults(preempt=[2, 5])
     assert cloud.launch("--spot", *more) == 0
     assert cloud.left() == []
     record = cloud.record()
-    assert (record["status"], record["steps"], record["preemptions"]) == ("ok", 40, 2)
+    assert (record["status"], record["steps"], record["preemptions"]) == ("ok", 150, 2)
     assert cloud.state()["restarts"] == 2
     rows = list(csv.DictReader((cloud.home / "launches" / "run" / "metrics.csv").open()))
     steps = [int(row["step"]) for row in rows if row["split"] == "validation"]
-    assert steps == list(range(1, 41))  # each once, none missing, across three TPUs
+    assert steps == list(range(1, 151))  # each once, none missing, across three TPUs
     starts = (cloud.home / "launches" / "run" / "out.log").read_text()
     assert "starts at step 0" not in starts  # the last TPU went on from the bucket
 
 
 @pytest.mark.heavy
-def test_a_machine_that_is_started_anew_goes_on_from_its_own_disk(cloud):
-    cloud.faults(reboot=[3, 6])
+def test_a_machine_that_is_started_anew_goes_on_from_its_own_disk(cloud, monkeypatch):
+    monkeypatch.setenv("FAKE_STEPS", "150")
+    cloud.faults(reboot=[4])
     assert cloud.launch() == 0
-    assert cloud.left() == [] and (cloud.record()["status"], cloud.record()["preemptions"]) == ("ok", 2)
+    assert cloud.left() == [] and (cloud.record()["status"], cloud.record()["preemptions"]) == ("ok", 1)
     assert len([call for call in cloud.calls() if "create" in call]) == 1
 
 
 @pytest.mark.heavy
-def test_a_gcloud_that_vanishes_does_not_hide_what_is_left(cloud, capfd, monkeypatch):
+def test_a_gcloud_that_breaks_does_not_hide_what_is_left(cloud, capfd, monkeypatch):
     monkeypatch.setenv("FAKE_STEPS", "3000")
-    hidden = cloud.folder / "bin" / "gcloud"
-    taker = threading.Thread(
-        target=lambda: (cloud.wait_for(cloud.is_training), hidden.rename(hidden.with_name("gone")))
-    )
-    taker.start()
+
+    def spoil():
+        cloud.wait_for(cloud.is_training)
+        (cloud.folder / "bin" / "gcloud").write_text("#!/bin/sh\nexit 127\n")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    spoiler = threading.Thread(target=spoil)
+    spoiler.start()
     assert cloud.launch() == 1
-    taker.join()
+    spoiler.join()
     assert "LEFT AT GOOGLE" in capfd.readouterr().err and cloud.state()["phase"] == "left"
 
 
 @pytest.mark.heavy
-def test_restarts_have_an_end(cloud, capfd):
+def test_restarts_have_an_end(cloud, capfd, monkeypatch):
+    monkeypatch.setenv("FAKE_STEPS", "150")
     cloud.faults(preempt=[2, 3, 4, 5, 6])
     assert cloud.launch("--max_restarts=1") == 1
     assert cloud.left() == [] and "--max_restarts=1 are used up" in capfd.readouterr().err

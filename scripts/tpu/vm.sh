@@ -40,15 +40,21 @@ setup() {
   touch "$mark"
 }
 
-# push: the run's files to the bucket. The metrics last: they may be ahead of the checkpoints, never behind.
+# push: the run's files to the bucket. Wherever it is cut off, the metrics there may be ahead of the checkpoints, which is
+# mended on resuming, and never behind: so the checkpoints are held fast first (as links), and the metrics go first.
 push() {
-  gcloud storage rsync --quiet --recursive --delete-unmatched-destination-objects \
-    --exclude='metrics\.csv$|run\.json$' "$run" "$(cat "$home/folder")" >>"$home/sync.log" 2>&1 || return 1
+  local folder stage="$home/stage"
+  folder="$(cat "$home/folder")"
+  rm -rf "$stage"
+  cp -al "$run" "$stage" 2>>"$home/sync.log" || true  # a file that went while it was listed
   for file in metrics.csv run.json; do
     if [ -e "$run/$file" ]; then
-      gcloud storage cp --quiet "$run/$file" "$(cat "$home/folder")/$file" >>"$home/sync.log" 2>&1 || return 1
+      cp --remove-destination "$run/$file" "$stage/$file" || return 1
+      gcloud storage cp --quiet "$stage/$file" "$folder/$file" >>"$home/sync.log" 2>&1 || return 1
     fi
   done
+  gcloud storage rsync --quiet --recursive --delete-unmatched-destination-objects \
+    --exclude='metrics\.csv$|run\.json$' "$stage" "$folder" >>"$home/sync.log" 2>&1
 }
 
 # start NAME FOLDER VARIABLE=VALUE… -- ARGUMENT…: trains, away from this connection.
@@ -80,6 +86,7 @@ supervise() {
   local copies=$!
   wait "$train" || status=$?
   kill "$copies" 2>/dev/null || true
+  wait "$copies" 2>/dev/null || true
   if [ -d "$run" ]; then push || echo "vm: the last copy to the bucket failed; see ~/nigt/sync.log"; fi
   echo "$status" >"$home/status.partial"
   mv "$home/status.partial" "$home/status"

@@ -13,6 +13,7 @@ in which `ssh` really runs its command), buckets/, calls.jsonl, and faults.json,
   describe      every `describe` fails: nobody is logged in
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -113,10 +114,9 @@ def end_vm(name):
     """As when the power goes: no signal that anybody could act on."""
     pid = CLOUD / "vms" / name / "nigt" / "pid"
     if pid.exists():
-        try:
-            os.killpg(int(pid.read_text()), signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        for kill in (os.killpg, os.kill):  # it may not be the leader of its group yet
+            with contextlib.suppress(ProcessLookupError):
+                kill(int(pid.read_text()), signal.SIGKILL)
 
 
 def connection(name):

@@ -9,7 +9,7 @@ import sys
 import time
 
 from trainers.metrics_log import MetricsLog
-from trainers.run_directory import RunDirectory
+from trainers.run_directory import RunDirectory, write_atomically
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--model_dir")
@@ -47,7 +47,7 @@ print(f"starts at step {start}", flush=True)
 for step in range(start + 1, steps + 1):
     time.sleep(0.02)
     log.write(step, {"validation": {"accuracy": step / steps}, "selection": {"accuracy": step / steps}})
-    checkpoint.write_text(str(step))
+    write_atomically(checkpoint, str(step))
     directory.update("running", step)
     print(f"step {step}", flush=True)
     if stopped:
