@@ -25,12 +25,12 @@ ON_TPU = --tpu=$(TPU) $(foreach name,ZONE PROJECT BUCKET DATA NAME MAX_HOURS MAX
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
-SWEEPS := $(addsuffix -sweep,$(TRAINING))
+SWEEPS := bert-nigt-sweep bert-adam-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
 .PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study claims tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
 	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... MAX_HOURS=... PRICE=... (a core-hour) [SPOT=1 DATA=gs://... DRY_RUN=1 YES=1]'
 	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95", SEED=1, MODEL_DIR=runs/mine, THREADS=1.'
@@ -81,7 +81,12 @@ endif
 
 # bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
 # WORKERS runs at a time here; with TPU=, one TPU a point, PARALLEL at a time.
-bert-nigt-sweep: ## Every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1"; likewise the other five
+bert-nigt-sweep: ## bert-nigt at every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9"
+bert-adam-sweep: ## The same for bert-adam
+bert-sgd-sweep: ## The same for bert-sgd
+resnet-nigt-sweep: ## The same for resnet-nigt
+resnet-sgd-sweep: ## The same for resnet-sgd
+resnet-adam-sweep: ## The same for resnet-adam
 AXES = $(foreach axis,$(SWEEP),"--axis=$(axis)")
 ifdef TPU
 $(SWEEPS): $(VENV)/.ready
