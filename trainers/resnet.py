@@ -58,6 +58,7 @@ class _SeededParser(classification_input.Parser):
         image = tf.cast(image, tf.float32)
         if self._crop != "shift" or (height, width) != (28, 28):
             image = tf.image.resize(image, (height, width), method=self._tf_resize_method)
+        image.set_shape([height, width, 3])  # of an image that is not resized it is not known yet
         image = _normalize(image)
         if self._crop == "shift":
             shift = max(1, height // 8)
