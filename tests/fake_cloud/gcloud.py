@@ -137,7 +137,7 @@ def ssh(kind, positional, flags):
         end_vm(name)
     if polls in faults().get("preempt", []):
         limit = time.monotonic() + 30  # on a busy machine the run may not have got to its first copy
-        while not list(CLOUD.glob("buckets/**/ckpt")) and time.monotonic() < limit:
+        while not list(CLOUD.glob("buckets/**/ckpt*")) and time.monotonic() < limit:
             time.sleep(0.05)
         end_vm(name)
         record("tpu-vm", name).write_text("PREEMPTED")
