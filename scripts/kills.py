@@ -49,27 +49,39 @@ def kill_and_resume(
 
 
 def _wait_for_the_moment(run: Run, kind: str, step: int, interval: int, generator: random.Random) -> bool:
-    """Waits for a moment of this kind at or after a step; False if the run ends before."""
-    if kind == "starting":
-        return _pause(run, generator.uniform(0.1, 6))
+    """Waits for a moment of this kind at or after a step; False if the run ends before.
+
+    The moment is drawn in seconds, and comes early where the machine is so quick that the run would be past it.
+    """
     begun = run.step()
-    if not run.wait_for(lambda: run.step() >= max(step, begun + 1)):
+    if kind == "starting":
+        return _pause(run, generator.uniform(0.1, 6), lambda: run.step() > begun)
+    if not run.wait_for(lambda: run.step() >= max(step, begun + 1), every=0.002):
         return False
     if kind == "training":
-        return _pause(run, generator.uniform(0, 1.0))
+        seen = run.step()
+        return _pause(run, generator.uniform(0, 1.0), lambda: run.step() > seen)
     if kind == "evaluating":
-        return run.wait_for(lambda: run.step() % interval == 0) and _pause(run, generator.uniform(0, 2.0))
+        if not run.wait_for(lambda: run.step() % interval == 0, every=0.002):
+            return False
+        rows = _evaluations(run.directory)
+        return _pause(run, generator.uniform(0, 2.0), lambda: _evaluations(run.directory) > rows)
     # TensorFlow writes a checkpoint under such names, and renames it.
     return run.wait_for(lambda: _is_writing(run.directory), every=0.002) and _pause(run, generator.uniform(0, 0.02))
 
 
-def _pause(run: Run, seconds: float) -> bool:
-    """Waits so long; False if the run ends before."""
+def _pause(run: Run, seconds: float, until=lambda: False) -> bool:
+    """Waits so long, or until a condition holds; False if the run ends before."""
     try:
-        run.wait_for(lambda: False, seconds)
+        return run.wait_for(until, seconds, every=0.002)
     except TimeoutError:
         return True
-    return False
+
+
+def _evaluations(directory: pathlib.Path) -> int:
+    """How many rows of evaluations the run has written."""
+    file = directory / "metrics.csv"
+    return file.read_text().count(",selection,") if file.exists() else 0
 
 
 def _is_writing(directory: pathlib.Path) -> bool:

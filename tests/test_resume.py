@@ -39,7 +39,7 @@ def test_a_run_that_is_killed_ends_as_the_unbroken_one(name, count, laptop_data,
     argv = arguments(name, tmp_path / "killed", laptop_data, **faults.SETTINGS)
     generator = random.Random(SEED)
     done = kills.kill_and_resume(argv, tmp_path / "killed.out", count, faults.STEPS, faults.INTERVAL, generator)
-    assert done.status == 0 and sum(done.by_kind.values()) >= 1, done  # a quick run ends before all of them
+    assert done.status == 0 and sum(done.by_kind.values()) >= count - 1, done
     assert not kills.differences(unbroken, tmp_path / "killed")
 
 

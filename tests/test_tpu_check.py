@@ -54,11 +54,10 @@ def test_the_papers_step_compiles_for_a_v3_core(program, parameters, steps, tmp_
     text = (tmp_path / "out" / "v3.md").read_text()
     assert f"{steps:,}" in text and "No TPU took part" in text and "Not run: the steps of v3-8" in text
     again = _check(f"--programs={program}", f"--output={tmp_path / 'out2'}", f"--cache={tmp_path / 'cache'}")
-    assert again.returncode == 0, again.stderr[-2000:]
-    with open(tmp_path / "out2" / "v3.csv", newline="") as file:
-        (second,) = csv.DictReader(file)
-    # It may have been compiled anew: TensorFlow does not write the same step in the same order each time.
-    assert second | {"compile_s": row["compile_s"]} == row
+    assert (
+        again.returncode == 0
+        and (tmp_path / "out2" / "v3.csv").read_text() == (tmp_path / "out" / "v3.csv").read_text()
+    )
 
 
 @pytest.mark.heavy

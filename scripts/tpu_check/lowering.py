@@ -20,6 +20,7 @@ import tensorflow as tf  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 from official.core import task_factory  # noqa: E402
 from official.modeling import optimization  # noqa: E402
+from tensorflow.compiler.xla.service import hlo_pb2  # noqa: E402
 
 from scripts.tpu_check.programs import Program, all_programs  # noqa: E402
 from trainers import gin_files, run  # noqa: E402
@@ -53,7 +54,12 @@ def lower(program: Program) -> tuple[bytes, dict]:
     known = {id(v) for v in variables}
     description["parameters"] = sum(int(np.prod(v.shape)) for v in variables)
     description["state_bytes"] = sum(v.dtype.size * int(np.prod(v.shape)) for v in state if id(v) not in known)
-    return hlo, description
+    return _in_one_order(hlo), description
+
+
+def _in_one_order(hlo: bytes) -> bytes:
+    """The same module, serialized alike in every process: TensorFlow writes the entries of maps in any order."""
+    return hlo_pb2.HloModuleProto.FromString(hlo).SerializeToString(deterministic=True)
 
 
 def _step(program: Program, batch: int, folder: pathlib.Path):
