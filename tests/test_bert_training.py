@@ -172,13 +172,16 @@ def test_pairs_train_with_the_next_sentence_loss(laptop_data, tmp_path):
     assert any("next_sentence" in v.name for v in model.trainable_variables)
     optimizer = task.create_optimizer(experiment.config.trainer.optimizer_config, experiment.config.runtime)
     batch = next(iter(task.build_inputs(experiment.config.task.train_data)))
+    logits = model(batch, training=True)["next_sentence"].numpy()
     metrics = task.build_metrics()
     logs = task.train_step(batch, model, optimizer, metrics)
     values = {metric.name: float(metric.result()) for metric in metrics}
     assert float(logs["loss"] if "loss" in logs else logs[task.loss]) == pytest.approx(
         values["lm_example_loss"] + values["next_sentence_loss"], rel=1e-5
     )
-    assert 0.1 < values["next_sentence_loss"] < 3  # two random logits: ln 2, give or take
+    of_the_label = np.take_along_axis(logits, batch["next_sentence_labels"].numpy().reshape(-1, 1), axis=1)[:, 0]
+    cross_entropy = np.log(np.exp(logits).sum(axis=1)) - of_the_label
+    assert values["next_sentence_loss"] == pytest.approx(cross_entropy.mean(), rel=1e-4)
     metrics = task.build_metrics()
     batches = list(task.build_inputs(experiment.config.task.validation_data))
     for one in batches:
