@@ -17,7 +17,7 @@ import time
 
 from data import bert_sample, vocabulary
 from data.errors import InputError
-from trainers.run_directory import describe_device, git_state, write_atomically
+from trainers.run_directory import describe_commit, describe_device, write_atomically
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROUNDS = 3
@@ -154,7 +154,6 @@ def _row(name: str, results: list[dict], words: float) -> str:
 
 
 def _report(case: dict, rounds: dict[str, list[dict]], sizes: dict[int, dict]) -> str:
-    state = git_state()
     words = case["words"]
     ratio = sorted(b["cpu_s"] / a["cpu_s"] for a, b in zip(rounds["ours"], rounds["official"], strict=True))
     one, ten = (_median(rounds[name], "cpu_s") / words for name in ("ours", "ten passes"))
@@ -164,9 +163,8 @@ def _report(case: dict, rounds: dict[str, list[dict]], sizes: dict[int, dict]) -
     more = (WIKIPEDIA + BOOKS) * per_pass / 3600
     text_bytes = os.path.getsize(case["lines"]) / words
     bytes_a_word = rounds["ours"][0]["bytes"] / words
-    modified = " (modified)" if state["dirty"] else ""
     lines = [
-        f"`python -m scripts.bench_bert_data`, {describe_device(1)}, commit {state['commit'][:7]}{modified};",
+        f"`python -m scripts.bench_bert_data`, {describe_device(1)}, {describe_commit()};",
         "one process at a time, on one core, in turn; medians (range) of n rounds; TOKENIZERS_PARALLELISM=false;",
         "seconds are the processor's, after the imports; the clock's are longer where other work shared the machine.",
         "",

@@ -23,7 +23,7 @@ from official.core import exp_factory, task_factory  # noqa: E402
 from data import photographs  # noqa: E402
 from scripts.forked import ROOT  # noqa: E402
 from trainers import gin_files, input_files  # noqa: E402
-from trainers.run_directory import describe_device, git_state, write_atomically  # noqa: E402
+from trainers.run_directory import describe_commit, describe_device, write_atomically  # noqa: E402
 
 ROUNDS = 7
 IMAGES, SHARDS, BATCH = 400, 4, 64  # distinct cuts, each of its own size
@@ -103,13 +103,11 @@ def main() -> int:
         ratios = sorted(speeds[0] / speeds[number] for speeds in rounds)
         spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if number else "1"
         lines.append(f"| {name} | {medians[number]:,.0f} | {spread} |")
-    state = git_state()
-    modified = " (modified)" if state["dirty"] else ""
     cores_8, cores_32 = (math.ceil(speed / medians[0]) for speed in (V3_8, V3_32 / 4))
     text = "\n".join(
         [
             f"`python -m scripts.bench_input`, one core of {describe_device(None)},",
-            f"commit {state['commit'][:7]}{modified}, n = {ROUNDS} rounds in turn of {BATCHES * BATCH:,} images;",
+            f"{describe_commit()}, n = {ROUNDS} rounds in turn of {BATCHES * BATCH:,} images;",
             f"{IMAGES} distinct cuts of two photographs, each of its own size, {size / 1e3:.0f} kB in the mean",
             "(ImageNet's: 115 kB); the files are in the page cache.",
             "",

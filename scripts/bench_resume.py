@@ -20,7 +20,7 @@ from official.core import config_definitions as cfg  # noqa: E402
 
 from scripts.forked import ROOT  # noqa: E402
 from trainers import input_files, input_order  # noqa: E402
-from trainers.run_directory import describe_device, git_state, write_atomically  # noqa: E402
+from trainers.run_directory import describe_commit, describe_device, write_atomically  # noqa: E402
 
 ROUNDS = 7
 # The official train tar file's bytes and images.
@@ -81,11 +81,10 @@ def main() -> int:
             )
             if name.startswith("ImageNet"):
                 full = IMAGENET_BYTES / size * resume
-    state, gigabytes = git_state(), IMAGENET_BYTES / 1e9
-    modified = " (modified)" if state["dirty"] else ""
+    gigabytes = IMAGENET_BYTES / 1e9
     text = "\n".join(
         [
-            f"`python -m scripts.bench_resume`, {describe_device(None)}, commit {state['commit'][:7]}{modified},",
+            f"`python -m scripts.bench_resume`, {describe_device(None)}, {describe_commit()},",
             f"n = {ROUNDS} rounds in turn, medians; the files are in the page cache.",
             "",
             "| records | number | MB | reading alone, MB/s | resuming, MB/s | time / reading (range) |",

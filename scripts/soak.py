@@ -17,7 +17,7 @@ from absl import app, flags
 
 from scripts import bad_gin, faults, kills
 from scripts.forked import ROOT, Run, arguments
-from trainers.run_directory import git_state, write_atomically
+from trainers.run_directory import describe_commit, write_atomically
 
 RUNS = ("bert_nigt", "resnet_nigt", "bert_adam", "resnet_sgd")
 KILLS = 20  # in one run
@@ -84,12 +84,11 @@ class Soak:
 
     def table(self, seconds: float, seed: int) -> str:
         """Markdown."""
-        state = git_state()
         rows = [f"| {what} | {count} |" for what, count in sorted(self.tried.items())]
         return "\n".join(
             [
-                f"`make soak`, seed {seed}, {seconds / 60:.0f} minutes, commit {state['commit'][:7]}"
-                f"{' (modified)' if state['dirty'] else ''}. Every broken run is compared with the unbroken one: "
+                f"`make soak`, seed {seed}, {seconds / 60:.0f} minutes, {describe_commit()}. "
+                "Every broken run is compared with the unbroken one: "
                 "bit-identical variables, best checkpoint and metrics.",
                 "",
                 *("| tried | times |", "| --- | --- |"),

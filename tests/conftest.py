@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -28,3 +29,17 @@ def laptop_data() -> pathlib.Path:
     path = ROOT / ".data" / "laptop"
     subprocess.run([sys.executable, "-m", "data.laptop", f"--data_dir={path}"], cwd=ROOT, check=True)
     return path
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+    """A Google Cloud on disk, behind a gcloud on the PATH; what runs on its machines ends with the test."""
+    from tests.fake_cloud.cloud import Cloud
+
+    made = Cloud(tmp_path, monkeypatch)
+    yield made
+    for pid in made.folder.glob("vms/*/nigt/pid"):
+        try:
+            os.killpg(int(pid.read_text()), signal.SIGKILL)
+        except ProcessLookupError:
+            pass

@@ -2,113 +2,17 @@
 the user is told by name what is and how to delete it."""
 
 import csv
-import hashlib
 import json
 import os
-import pathlib
 import shlex
 import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
-from absl import flags
 
-from data.errors import InputError
-from scripts import launch_tpu
-from scripts.tpu import commands, machine, request
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-HERE = pathlib.Path(__file__).resolve().parent / "fake_cloud"
-
-
-class Cloud:
-    """The cloud of one test, and the launcher's folders."""
-
-    def __init__(self, folder: pathlib.Path, monkeypatch):
-        self.folder, self.home = folder / "cloud", folder
-        for name in ("queued", "nodes", "vms", "buckets", "bin"):
-            (self.folder / name).mkdir(parents=True)
-        gcloud = self.folder / "bin" / "gcloud"
-        gcloud.write_text(
-            f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(HERE / "gcloud.py"))} "$@"\n'
-        )
-        gcloud.chmod(0o755)
-        lock = subprocess.run(
-            ["git", "show", "HEAD:requirements/tpu_vm.txt"], cwd=ROOT, capture_output=True, check=True
-        )
-        (self.folder / "lock").write_text(hashlib.sha256(lock.stdout).hexdigest()[:16])
-        self.python(f'exec {shlex.quote(sys.executable)} {shlex.quote(str(HERE / "training.py"))} "$@"')
-        monkeypatch.setenv("PATH", f"{self.folder / 'bin'}:{os.environ['PATH']}")
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        monkeypatch.setenv("FAKE_CLOUD", str(self.folder))
-        monkeypatch.setenv("FAKE_STEPS", "40")
-        monkeypatch.setenv("NIGT_SYNC_SECONDS", "0.2")
-        monkeypatch.setattr("scripts.tpu.lifecycle.DELETE_TRIALS", 3)
-
-    def python(self, script: str) -> None:
-        """What the VMs' environment runs as Python."""
-        (self.folder / "python").write_text(f"#!/bin/sh\n{script}\n")
-        (self.folder / "python").chmod(0o755)
-
-    def faults(self, **faults) -> None:
-        """What is to go wrong."""
-        (self.folder / "faults.json").write_text(json.dumps(faults))
-
-    def arguments(self, *more: str) -> list[str]:
-        """Of a launch of bert_nigt."""
-        return [
-            *("--experiment=bert_nigt", "--tpu=v3-8", "--zone=europe-west4-a", "--project=my-project"),
-            *("--bucket=my-bucket", "--name=run", "--max_hours=1", "--expected_hours=0.5", "--yes"),
-            *("--price_per_core_hour=2", "--poll_seconds=0.1", f"--state_dir={self.home / 'launches'}"),
-            *(f"--results={self.home / 'results'}", *more),
-        ]
-
-    def call(self, *argv: str) -> int:
-        """The launcher in this process; its exit status."""
-        values = flags.FlagValues()
-        launch_tpu.define_flags(values)
-        return int(launch_tpu.main(values(["launch_tpu", *argv]), values))
-
-    def launch(self, *more: str) -> int:
-        return self.call("launch", *self.arguments(*more))
-
-    def left(self) -> list[str]:
-        """What exists."""
-        return sorted(path.name for kind in ("queued", "nodes", "vms") for path in (self.folder / kind).iterdir())
-
-    def calls(self) -> list[list[str]]:
-        file = self.folder / "calls.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-    def state(self) -> dict:
-        return json.loads((self.home / "launches" / "run.json").read_text())
-
-    def record(self) -> dict:
-        """Of the run, as it came back."""
-        return json.loads((self.home / "launches" / "run" / "run.json").read_text())
-
-    def wait_for(self, what, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while not what():
-            assert time.monotonic() < end
-            time.sleep(0.05)
-
-    def is_training(self) -> bool:
-        return (self.folder / "vms" / "run" / "nigt" / "run" / "ckpt").exists()
-
-
-@pytest.fixture
-def cloud(tmp_path, monkeypatch):
-    made = Cloud(tmp_path, monkeypatch)
-    yield made
-    for pid in made.folder.glob("vms/*/nigt/pid"):
-        try:
-            os.killpg(int(pid.read_text()), signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+from tests.fake_cloud.cloud import ROOT
 
 
 @pytest.mark.parametrize("more", [(), pytest.param(("--noqueued", "--spot"), marks=pytest.mark.heavy)])
@@ -130,48 +34,6 @@ def test_a_run_comes_back_and_the_tpu_is_gone(cloud, more, capfd):
     assert (bucket / "ckpt").read_text() == "40" and json.loads((bucket / "run.json").read_text())["status"] == "ok"
     spot = [call for call in cloud.calls() if "create" in call and "--spot" in call]
     assert len(spot) == ("--spot" in more)
-
-
-def test_the_dry_run_prints_what_a_run_does_and_does_nothing(cloud, capfd):
-    assert cloud.launch("--dry_run") == 0
-    printed = [shlex.split(line) for line in capfd.readouterr().out.splitlines() if not line.startswith("#")]
-    assert cloud.calls() == [] and not (cloud.home / "launches").exists()
-    assert cloud.launch() == 0
-    calls = [call for call in cloud.calls() if call[1] == "compute"]
-
-    def shape(call):
-        # The places on this machine's disk, and how far the log was read, are not known before.
-        words = [word for word in call if not word.startswith("/") and "runs/tpu" not in word and "vm.sh" != word[-5:]]
-        return [word.split(" poll ")[0] if word.startswith("--command=") else word for word in words]
-
-    done, again = [], [shape(call) for call in calls]
-    for call in again:
-        if not done or call != done[-1]:
-            done.append(call)
-    wanted = [shape(call) for call in printed]
-    ready = wanted.index(shape(commands.Commands(_request()).make_folder()))
-    # Between create and the first ssh it asks for the TPU and for the queued resource; the plan shows one of them.
-    assert done[: ready - 1] == wanted[: ready - 1] and done[-(len(wanted) - ready) :] == wanted[ready:]
-
-
-def _request(**changes):
-    values = {
-        "name": "run",
-        "experiment": "bert_nigt",
-        "bindings": (),
-        "seed": 0,
-        "machine": machine.load("configs/tpu/v3_8.gin", ["tpu_machine.price_per_core_hour=2.0"]),
-        "zone": "europe-west4-a",
-        "project": "my-project",
-        "bucket": "my-bucket",
-        "data": None,
-        "spot": False,
-        "queued": True,
-        "commit": "0" * 40,
-        "max_hours": 1.0,
-        "max_restarts": 1,
-    }
-    return request.Request(**values | changes)
 
 
 def test_a_refused_quota_leaves_nothing(cloud, capfd):
@@ -376,76 +238,6 @@ def test_delete_asks_a_launcher_that_is_at_work(cloud, monkeypatch):
     assert cloud.launch() == 4
     other.join()
     assert statuses == [0] and cloud.left() == [] and cloud.record()["status"] == "interrupted"
-
-
-@pytest.mark.parametrize(
-    ("flag", "words"),
-    [
-        ("--zone=europe-west4", "--zone 'europe-west4'"),
-        ("--zone=a; rm -rf /", "--zone"),
-        ("--project=My Project", "--project"),
-        ("--bucket=gs://my-bucket", "--bucket"),
-        ("--name=run$(id)", "--name"),
-        ("--data=gs://my-bucket/a b", "--data"),
-        ("--experiment=bert_lion", "--experiment"),
-        ("--tpu=v4-8", "configs/tpu/v4_8.gin: no such machine; there are v3-32, v3-8"),
-        ("--tpu_param=runtime_version='tpu-vm-tf-2.16.1-pjrt'", "both have to be the same"),
-        ("--tpu_param=runtime_version='tpu-vm-tf-2.20.0-pod-se'", "has no -pod"),
-        ("--tpu_param=tpu_machine.api='se'", "has pjrt"),
-        ("--gin_param=etta0=1", "etta0"),
-        ("--gin_param=batch_size=12", "batch_size (12) cannot be shared by 8 cores"),
-    ],
-)
-def test_bad_input_is_one_line_and_creates_nothing(cloud, flag, words, capfd):
-    assert cloud.launch(flag) == 2
-    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("launch: ") and words in line]
-    assert len(lines) == 1 and cloud.calls() == []
-
-
-def test_without_a_price_or_a_yes_nothing_is_spent(cloud, capfd):
-    without = [argument for argument in cloud.arguments() if "price" not in argument]
-    assert cloud.call("launch", *without) == 2 and "price_per_core_hour" in capfd.readouterr().err
-    without = [argument for argument in cloud.arguments() if argument != "--yes"]
-    assert cloud.call("launch", *without) == 2 and "--yes" in capfd.readouterr().err
-    assert cloud.calls() == []
-
-
-def test_what_reaches_the_vms_shell_is_quoted():
-    hostile = "nigt.beta=0.9'; touch /tmp/escaped; echo '$(id)"
-    (word,) = [w for w in commands.Commands(_request(bindings=(hostile,))).start(0) if w.startswith("--command=")]
-    words = shlex.split(word.removeprefix("--command="))
-    assert f"--gin_param={hostile}" in words and words[:3] == ["bash", "nigt/vm.sh", "start"]
-
-
-def test_a_pod_is_driven_by_its_name_and_a_host_by_local():
-    pod = machine.load("configs/tpu/v3_32.gin", ["tpu_machine.price_per_core_hour=2.0"])
-    assert (pod.cores, pod.is_pod, pod.api) == (32, True, "se")
-    start = " ".join(commands.Commands(_request(machine=pod)).start(1))
-    for setting in ("TPU_NAME=run", "TPU_LOAD_LIBRARY=0", "NIGT_PREEMPTIONS=1", "TF_USE_LEGACY_KERAS=1"):
-        assert setting in start
-    assert "NEXT_PLUGGABLE_DEVICE_USE_C_API" not in start
-    host = " ".join(commands.Commands(_request()).start(0))
-    for setting in ("TPU_NAME=local", "NEXT_PLUGGABLE_DEVICE_USE_C_API=true", "TF_PLUGGABLE_DEVICE_LIBRARY_PATH=/lib"):
-        assert setting in host
-    assert "--worker=0" in start and "--worker=0" in host
-    with pytest.raises(InputError, match="StreamExecutor"):
-        bindings = [
-            "tpu_machine.api='pjrt'",
-            "runtime_version='tpu-vm-tf-2.20.0-pod-pjrt'",
-            "tpu_machine.price_per_core_hour=2.0",
-        ]
-        machine.load("configs/tpu/v3_32.gin", bindings)
-
-
-def test_the_vms_lock_has_tensorflows_tpu_build_and_no_other():
-    text = (ROOT / "requirements" / "tpu_vm.txt").read_text()
-    packages = {line.split("==")[0]: line for line in text.splitlines() if "==" in line}
-    assert "tensorflow-tpu" in packages and "tensorflow" not in packages
-    own = (ROOT / "requirements" / "requirements.txt").read_text()
-    for name in ("tf-models-official", "tf-keras", "gin-config"):  # as it is trained and tested here
-        assert packages[name] in own
-    script = (ROOT / "scripts" / "tpu" / "vm.sh").read_text()
-    assert "--require-hashes --no-deps" in script
 
 
 @pytest.mark.parametrize("parallel", [pytest.param(1, marks=pytest.mark.heavy), 3])

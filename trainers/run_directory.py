@@ -171,6 +171,12 @@ def git_state() -> dict:
     return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "-uno"))}
 
 
+def describe_commit() -> str:
+    """ "commit 1a2b3c4", with " (modified)" where tracked files differ from it."""
+    state = git_state()
+    return f"commit {state['commit'][:7]}{' (modified)' if state['dirty'] else ''}"
+
+
 def describe_device(threads: int | None) -> str:
     """The processor's model and the threads that the run may use."""
     model = platform.processor() or platform.machine()
