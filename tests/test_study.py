@@ -10,7 +10,7 @@ import pytest
 
 from data.errors import InputError
 from scripts.forked import ROOT
-from scripts.study import choice, plan, report
+from scripts.study import arms_figure, choice, plan, report
 from scripts.study.__main__ import point_of
 from tests.notebooks import execute, stored
 from tests.test_results import make_run
@@ -114,7 +114,8 @@ def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, mon
     assert (
         "**resnet**: NIGT − SGD = +10.00 points" in text and "NIGT **better**" in text and "**bert**: not run" in text
     )
-    assert (tmp_path / "results" / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("figure1", "arms", "sweep"):
+        assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in text
     monkeypatch.setenv("NIGT_RESULTS", str(tmp_path / "results"))
     cells = execute(ROOT / "notebooks" / "sweep.ipynb", ROOT / "notebooks")
     assert base64.b64decode(cells["figure"].outputs[0].data["image/png"]).startswith(b"\x89PNG")
@@ -122,3 +123,20 @@ def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, mon
     assert stored(ROOT / "notebooks" / "sweep.ipynb").cells[0].cell_type == "markdown"
     table = sweep_figure.trials(tmp_path / "results")
     assert len(table) == 12 and table.selection.isna().sum() == 2
+
+
+def test_the_figure_of_the_arms_shows_each_with_its_distance_from_nigt():
+    rows = [
+        arms_figure.Row("NIGT", (80.0, 82.0), (-1.0, 1.0), 0),
+        arms_figure.Row("near", (81.5, 82.5), (0.4, 1.6), 1),
+        arms_figure.Row("far", (31.0, 33.0), (-50.0, -48.0), 0),
+        arms_figure.Row("lost", (), (math.nan, math.nan), 3),
+        arms_figure.Row("below", (79.0, 81.0), (-2.0, 0.0), 0),
+    ]
+    (axes,) = arms_figure.draw({"a task": rows}, 0.5).axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["lost (n = 3)", "far (n = 2)", "below (n = 2)", "near (n = 2, 1 more diverged)", "NIGT (n = 2)"]
+    assert [text.get_text() for text in axes.texts] == ["diverged", "◂ -49.0"]
+    means = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|"}
+    assert means == {2: -1.0, 3: 1.0, 4: 0.0}
+    assert axes.get_title(loc="left") == "a task: NIGT 81.00 %"

@@ -4,17 +4,16 @@ import csv
 import math
 import pathlib
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from scipy import stats
 
 from scripts.forked import ROOT
-from scripts.study import choice, plan
+from scripts.study import arms_figure, choice, plan
 from scripts.sweep.grid import Point
-from trainers import sweep_figure
-from trainers.figure1 import save
-from trainers.results_table import commits
+from trainers import figure1, sweep_figure
+from trainers.results_table import TASKS, commits
 from trainers.run_directory import write_atomically
 
 MARGIN = 0.5  # points of accuracy
@@ -25,7 +24,7 @@ _COLUMNS = ("arm", "point", "n", "accuracy at w, mean [95 %]", "seeds", "NIGT âˆ
 _COLUMNS += ("wall time a run", "state")
 
 
-def interval(values: list[float], others: list[float] | None = None) -> tuple[float, float]:
+def interval(values: Sequence[float], others: Sequence[float] | None = None) -> tuple[float, float]:
     """The bootstrap 95 % interval of a mean, or of the difference of two; (NaN, NaN) for fewer than two values."""
     samples = (values,) if others is None else (values, others)
     if min(map(len, samples)) < 2:
@@ -59,7 +58,7 @@ def accuracies(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point
 
 
 def write(output: pathlib.Path, point_of: PointOf, command: str) -> None:
-    """Writes study.md and sweep.png into the results directory.
+    """Writes study.md, figure1.png, arms.png and sweep.png into the results directory, as far as there are runs.
 
     Args:
       point_of: The arm's point, as far as it is known.
@@ -78,10 +77,38 @@ def write(output: pathlib.Path, point_of: PointOf, command: str) -> None:
         lines += ["", f"## {group[0].upper()}{group[1:]}", "", _line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
         lines += [_row(arm, finished, point_of) for arm in _with_reference(group)]
     lines += ["", "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv.", ""]
-    if any(run.row["phase"] == "tune" for run in finished.values()):
-        save(sweep_figure.draw(output), output / "sweep.png")
-        lines += ["![every trial](sweep.png)", ""]
+    for name, (alt, figure) in _figures(output, finished, point_of).items():
+        figure1.save(figure, output / name)
+        lines += [f"![{alt}]({name})", ""]
     write_atomically(output / "study.md", "\n".join(lines))
+
+
+def _figures(output: pathlib.Path, finished: dict[str, choice.Finished], point_of: PointOf) -> dict[str, tuple]:
+    """(alternative text, figure) by file name."""
+    found = {}
+    phases = {run.row["phase"] for run in finished.values() if run.row["status"] == "ok"}
+    if "final" in phases:
+        found["figure1.png"] = ("Figure 1 at laptop scale", figure1.draw(output, partial=True))
+    if panels := _panels(finished, point_of):
+        found["arms.png"] = ("what carries the result", arms_figure.draw(panels, MARGIN))
+    if "tune" in phases:
+        found["sweep.png"] = ("every trial", sweep_figure.draw(output))
+    return found
+
+
+def _panels(finished: dict[str, choice.Finished], point_of: PointOf) -> dict[str, list[arms_figure.Row]]:
+    """The arms with final runs by task, NIGT first, of the tasks where it is not alone."""
+    panels = {}
+    for task in _BASELINES:
+        rows = []
+        for arm in (arm for arm in plan.ARMS if arm.task == task):
+            values, diverged = accuracies(arm, finished, point_of(arm, finished))
+            if values or diverged:
+                own = tuple(values.values())
+                rows.append(arms_figure.Row(arm.name, own, interval(own, rows[0].accuracy if rows else own), diverged))
+        if len(rows) > 1 and rows[0].accuracy and rows[0].name == "NIGT":
+            panels[TASKS[task]] = rows
+    return panels
 
 
 def _with_reference(group: str) -> list[plan.Arm]:
