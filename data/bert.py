@@ -57,7 +57,7 @@ def _build(values: flags.FlagValues) -> None:
     if not (values.dump or values.tfds or values.books):
         raise InputError(
             "name the text: DUMP=a Wikipedia pages-articles dump (dumps.wikimedia.org) or TFDS=wikipedia as TensorFlow "
-            "Datasets prepared it, and BOOKS=folder of .txt files; see the README"
+            "Datasets prepared it, and BOOKS=folder of .txt files; see docs/bert_data.md"
         )
     logging.set_verbosity(logging.ERROR)  # Beam tells of the clouds that it cannot reach
     if values.dump and values.tfds:

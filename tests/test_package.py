@@ -75,16 +75,29 @@ def test_requirements_are_pinned_hashed_and_name_no_host():
                 assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+", entry) and "--hash=sha256:" in entry, entry[:80]
 
 
-def test_make_help_lists_every_target():
+def _targets():
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
     for name in ("TRAINING", "SWEEPS"):
         (own,) = re.findall(rf"^{name} := (.*)$", makefile, re.M)
         phony = phony.replace(f"$({name})", own)
-    targets = set(phony.split())
+    return set(phony.split())
+
+
+def test_make_help_lists_every_target():
     done = subprocess.run(
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert targets == {line.split()[0] for line in done.stdout.split("\n\n")[0].splitlines()}
-    named = set(re.findall(r"\bmake ([a-z][a-z0-9-]+)", (ROOT / "README.md").read_text()))
-    assert named and named <= targets
+    assert _targets() == {line.split()[0] for line in done.stdout.split("\n\n")[0].splitlines()}
+
+
+def test_the_pages_name_targets_and_files_that_exist():
+    named, links = set(), 0
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text()
+        own = set(re.findall(r"(?m)(?:`|^)make ([a-z][a-z0-9-]+)", text))
+        assert own <= _targets(), page
+        linked = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if ":" not in link]
+        assert [link for link in linked if not (page.parent / link).exists()] == [], page
+        named, links = named | own, links + len(linked)
+    assert len(named) > 15 and links > 15
