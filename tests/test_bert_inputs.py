@@ -113,7 +113,7 @@ def test_missing_inputs_are_named(dump, tfds_folder, books, message):
     [
         (
             [],
-            r"bert-data: name the text: DUMP=.*\(dumps\.wikimedia\.org\).*.*; see docs/bert_data\.md",
+            r"bert-data: name the text: DUMP=.*\(dumps\.wikimedia\.org\).*; see docs/bert_data\.md",
         ),
         (["--dump=a", "--tfds=b"], r"bert-data: --dump and --tfds: both hold Wikipedia; name one of them"),
         (["--books=b", "--max_predictions=600"], r"bert-data: --max_predictions=600: has to be at most seq_length - 3"),
