@@ -5,15 +5,13 @@ It leaves the masked TFRecords of train, selection and validation, vocab.txt and
 """
 
 import dataclasses
-import functools
 import os
 import shlex
-import sys
 
-from absl import app, flags, logging
+from absl import flags
 
-from data.errors import InputError, RunError
-from data.laptop import parse_flags
+from data import command_line
+from data.errors import InputError
 
 _LEAST = {
     "vocab_size": 6,
@@ -46,7 +44,14 @@ def define_flags() -> None:
     flags.DEFINE_string("beam", "", "Beam's pipeline options, for another runner: '--runner=DataflowRunner …'.")
 
 
-def _build(values: flags.FlagValues) -> None:
+def main() -> None:
+    """Builds what the flags ask for.
+
+    Raises:
+      InputError: The user has to mend something.
+      RunError: The pipeline failed.
+    """
+    values = flags.FLAGS
     for name, least in _LEAST.items():
         if values[name].value < least:
             raise InputError(f"--{name}={values[name].value}: has to be at least {least}")
@@ -59,7 +64,6 @@ def _build(values: flags.FlagValues) -> None:
             "name the text: DUMP=a Wikipedia pages-articles dump (dumps.wikimedia.org) or TFDS=wikipedia as TensorFlow "
             "Datasets prepared it, and BOOKS=folder of .txt files; see docs/bert_data.md"
         )
-    logging.set_verbosity(logging.ERROR)  # Beam tells of the clouds that it cannot reach
     if values.dump and values.tfds:
         raise InputError("--dump and --tfds: both hold Wikipedia; name one of them")
     from data import bert_build, bert_sources  # take seconds to import
@@ -74,28 +78,8 @@ def _build(values: flags.FlagValues) -> None:
     print(f"{target}: ready")
 
 
-def main(argv: list[str]) -> None:
-    """Builds what the flags ask for. Exits with 2 after one line on stderr if the user has to mend something."""
-    values = flags.FLAGS
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # The work is shared out among Beam's processes.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
-        _build(values)
-    except (InputError, RunError) as error:
-        print(f"bert-data: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
-    except OSError as error:
-        print(
-            f"bert-data: {error.filename or values.data_dir}: {error.strerror}; mend that, then repeat the command",
-            file=sys.stderr,
-        )
-        sys.exit(2)
-
-
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=functools.partial(parse_flags, module="data.bert"))
+    # The work is shared out among Beam's processes.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    command_line.run("bert-data", "data.bert", main)

@@ -4,14 +4,12 @@ It leaves the TFRecords of ILSVRC2012 and a manifest.json in `images/` of --data
 counts from, 1 % of the training images held out for selection. Repeated after an interruption it goes on.
 """
 
-import functools
 import os
-import sys
 
-from absl import app, flags
+from absl import flags
 
+from data import command_line
 from data.errors import InputError
-from data.laptop import parse_flags
 
 TARS = {  # bytes, as image-net.org hands them out
     "ILSVRC2012_img_train.tar": 147_897_477_120,
@@ -55,41 +53,31 @@ def define_flags() -> None:
     flags.DEFINE_integer("workers", os.cpu_count(), "Processes.", lower_bound=1)
 
 
-def main(argv: list[str]) -> None:
-    """Builds what the flags ask for. Exits with 2 after one line on stderr if the user has to mend something."""
-    values = flags.FLAGS
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
-        sources = {name: values[name].value for name in ("tars", "tfds", "records") if values[name].value}
-        if len(sources) != 1:
-            raise InputError(
-                "name one source of ILSVRC2012: TARS=folder of the two official tar files (image-net.org, with an "
-                "account), TFDS=folder that TensorFlow Datasets prepared, or RECORDS=folder of existing TFRecords"
-            )
-        ((kind, folder),) = sources.items()
-        if kind == "tars":
-            folder = prepare_from_tars(folder, os.path.join(values.data_dir, "tfds"))
-        from data import imagenet_build  # takes seconds to import
+def main() -> None:
+    """Builds what the flags ask for.
 
-        target = os.path.join(values.data_dir, "images")
-        content = imagenet_build.build(folder, target, values.workers)
-        for split, counts in content["splits"].items():
-            print(f"  images {split}: {counts['images']:,}")
-        print(f"{target}: ready")
-    except InputError as error:
-        print(f"imagenet-data: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(
-            f"imagenet-data: {error.filename or values.data_dir}: {error.strerror}; mend that, then repeat the command",
-            file=sys.stderr,
+    Raises:
+      InputError: The user has to mend something.
+    """
+    values = flags.FLAGS
+    sources = {name: values[name].value for name in ("tars", "tfds", "records") if values[name].value}
+    if len(sources) != 1:
+        raise InputError(
+            "name one source of ILSVRC2012: TARS=folder of the two official tar files (image-net.org, with an "
+            "account), TFDS=folder that TensorFlow Datasets prepared, or RECORDS=folder of existing TFRecords"
         )
-        sys.exit(2)
+    ((kind, folder),) = sources.items()
+    if kind == "tars":
+        folder = prepare_from_tars(folder, os.path.join(values.data_dir, "tfds"))
+    from data import imagenet_build  # takes seconds to import
+
+    target = os.path.join(values.data_dir, "images")
+    content = imagenet_build.build(folder, target, values.workers)
+    for split, counts in content["splits"].items():
+        print(f"  images {split}: {counts['images']:,}")
+    print(f"{target}: ready")
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=functools.partial(parse_flags, module="data.imagenet"))
+    command_line.run("imagenet-data", "data.imagenet", main)

@@ -10,14 +10,13 @@ import fcntl
 import os
 import pathlib
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 
-from absl import app, flags, logging
+from absl import flags
 
-from data import corpus, images, manifest, manuals
+from data import command_line, corpus, images, manifest, manuals
 from data.errors import InputError
 
 _BUILDERS = {"text": corpus, "images": images, "manuals": manuals}
@@ -128,51 +127,33 @@ def define_flags() -> None:
     flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 
 
-def parse_flags(argv: list[str], module: str = "data.laptop") -> list[str]:
-    """Reads the command line. Exits with 2 after one line on stderr if an option is unknown or malformed."""
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        print(f"{' '.join(str(error).split())}: see python -m {module} --help", file=sys.stderr)
-        sys.exit(2)
+def main() -> None:
+    """Builds what the flags ask for.
 
-
-def main(argv: list[str]) -> None:
-    """Builds what the flags ask for. Exits with 2 after one line on stderr if the user has to mend something."""
+    Raises:
+      InputError: The user has to mend something.
+    """
     values = flags.FLAGS
-    # Nothing here uses a GPU, and TensorFlow reports on stderr, as an error, that there is none.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.ERROR)
-    try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
-        options = text_options(**{name: values[name].value for name in _LEAST})
-        wanted = {kind: values[kind].value for kind in manifest.KINDS}
-        if not any(wanted.values()):
-            wanted |= {"text": True, "images": True}
-        options = {
-            "text": options,
-            "images": {"seed": options["seed"]},
-            "manuals": text_options(seq_length=64, max_predictions=10, seed=options["seed"]),
-        }
-        data_dir = pathlib.Path(values.data_dir)
-        for kind in [kind for kind in manifest.KINDS if wanted[kind]]:
-            started = time.monotonic()
-            content, built = build(data_dir, kind, options[kind])
-            if built:
-                print(f"{data_dir / kind}: built in {time.monotonic() - started:.0f} s")
-                print(summary(kind, content), flush=True)
-            else:
-                print(f"{data_dir / kind}: up to date", flush=True)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"{error.filename or values.data_dir}: {error.strerror}: mend that, then build again", file=sys.stderr)
-        sys.exit(2)
+    options = text_options(**{name: values[name].value for name in _LEAST})
+    wanted = {kind: values[kind].value for kind in manifest.KINDS}
+    if not any(wanted.values()):
+        wanted |= {"text": True, "images": True}
+    options = {
+        "text": options,
+        "images": {"seed": options["seed"]},
+        "manuals": text_options(seq_length=64, max_predictions=10, seed=options["seed"]),
+    }
+    data_dir = pathlib.Path(values.data_dir)
+    for kind in [kind for kind in manifest.KINDS if wanted[kind]]:
+        started = time.monotonic()
+        content, built = build(data_dir, kind, options[kind])
+        if built:
+            print(f"{data_dir / kind}: built in {time.monotonic() - started:.0f} s")
+            print(summary(kind, content), flush=True)
+        else:
+            print(f"{data_dir / kind}: up to date", flush=True)
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=parse_flags)
+    command_line.run("laptop-data", "data.laptop", main)

@@ -1,0 +1,48 @@
+"""What the commands of this folder share: bad options and bad input end them with one line on stderr."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from absl import app, flags, logging
+
+from data.errors import InputError, RunError
+
+
+def run(target: str, module: str, main: Callable[[], None]) -> None:
+    """Reads the options and builds; the process ends with 0, 2 if the user has to mend something, or 1.
+
+    Args:
+      target: The make target that calls it; the lines begin with it.
+      module: The program, as after `python -m`.
+      main: Takes the options from flags.FLAGS. What it raises of InputError, RunError and OSError is one line.
+    """
+    # Nothing here uses a GPU, and TensorFlow reports on stderr, as an error, that there is none.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.ERROR)  # Beam tells of the clouds that it cannot reach
+
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            _end(f"{' '.join(str(error).split())}: see python -m {module} --help", 2)
+
+    def called(argv: list[str]) -> None:
+        try:
+            if len(argv) > 1:
+                raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
+            main()
+        except (InputError, RunError) as error:
+            _end(f"{target}: {error}", 2 if isinstance(error, InputError) else 1)
+        except OSError as error:
+            place = error.filename or flags.FLAGS.data_dir
+            _end(f"{target}: {place}: {error.strerror}; mend that, then repeat the command", 2)
+
+    app.run(called, flags_parser=parse)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(status)
