@@ -1,7 +1,6 @@
 """The paper's BERT-Base from the paper's gin files, on text that was built as the paper's is, on a CPU."""
 
 import csv
-import json
 import pathlib
 import signal
 
@@ -15,6 +14,7 @@ from data import bert_build, bert_sample, bert_sources, text, vocabulary
 from data.errors import InputError
 from scripts import forked
 from scripts.forked import Run
+from tests.killed_run import killed_and_repeated, losses
 from trainers import gin_files, input_files, run
 
 
@@ -109,21 +109,13 @@ def test_without_text_one_line_names_the_command(name, tmp_path):
 def test_bert_base_takes_real_steps_is_killed_and_goes_on(built, tmp_path):
     """Two steps of two sequences of 512 tokens, with a checkpoint after each; SIGKILL after the first one."""
     more = {"experiment.checkpoint_interval": 1, "experiment.steps_per_loop": 1, "experiment.keep_checkpoints": 1}
-    directory = tmp_path / "run"
-    arguments = ["train", "--gin_file=configs/paper/bert_nigt.gin", f"--model_dir={directory}", "--seed=1"]
-    arguments += [f"--gin_param={binding}" for binding in _bindings(built, **more)]
-    first = Run(arguments, tmp_path / "first.txt")
-    assert first.wait_for((directory / "ckpt-1.index").exists, 500), first.text()
-    first.send(signal.SIGKILL)
-    assert first.wait() == -signal.SIGKILL
-    second = Run(arguments, tmp_path / "second.txt")
-    assert second.wait(500) == 0, second.text()
-    record = json.loads((directory / "run.json").read_text())
+    bindings = _bindings(built, **more)
+    directory, record, rows = killed_and_repeated("configs/paper/bert_nigt.gin", bindings, "ckpt-1", tmp_path)
     assert (record["status"], record["steps"], record["preemptions"]) == ("ok", 2, 1)
-    losses = {(row["split"], int(row["step"])): float(row["value"]) for row in _rows(directory, "loss")}
-    assert {("train", 1), ("train", 2), ("selection", 2), ("validation", 2), ("validation_x", 2)} == losses.keys()
-    assert np.all(np.isfinite(list(losses.values())))
-    assert abs(losses["train", 1] - np.log(30522)) < 1  # an untrained model guesses
+    found = losses(rows)
+    assert {("train", 1), ("train", 2), ("selection", 2), ("validation", 2), ("validation_x", 2)} == found.keys()
+    assert np.all(np.isfinite(list(found.values())))
+    assert abs(found["train", 1] - np.log(30522)) < 1  # an untrained model guesses
     assert pathlib.Path(tf.train.latest_checkpoint(str(directory))).name == "ckpt-2"
 
 

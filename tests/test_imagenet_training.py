@@ -1,9 +1,6 @@
 """The paper's ResNet-50 at 224 × 224 from the paper's gin files, on real photographs in ImageNet's shape, on a CPU."""
 
-import csv
-import json
 import pathlib
-import signal
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ from official.vision.ops import preprocess_ops
 
 from data import imagenet_build, photographs
 from data.imagenet_labels import true_label
-from scripts.forked import Run
+from tests.killed_run import killed_and_repeated, losses
 from trainers import gin_files, resnet
 
 TRAIN, VALIDATION = 24, 7
@@ -118,20 +115,9 @@ def test_resnet_50_takes_real_steps_is_killed_and_goes_on(images, name, tmp_path
     )
     if name == "resnet_sgd":
         bindings.append("warmup_step_decay.boundary_epochs = (30, 60)")  # six steps are too few for all three
-    directory = tmp_path / "run"
-    arguments = ["train", f"--gin_file=configs/paper/{name}.gin", f"--model_dir={directory}", "--seed=1"]
-    arguments += [f"--gin_param={binding}" for binding in bindings]
-    first = Run(arguments, tmp_path / "first.txt")
-    assert first.wait_for((directory / "ckpt-2.index").exists, 500), first.text()
-    first.send(signal.SIGKILL)
-    assert first.wait() == -signal.SIGKILL
-    second = Run(arguments, tmp_path / "second.txt")
-    assert second.wait(500) == 0, second.text()
-    record = json.loads((directory / "run.json").read_text())
+    directory, record, rows = killed_and_repeated(f"configs/paper/{name}.gin", bindings, "ckpt-2", tmp_path)
     assert (record["status"], record["steps"], record["scale"]) == ("ok", 6, "paper")
-    with open(directory / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    losses = {(row["split"], int(row["step"])): float(row["value"]) for row in rows if row["name"] == "loss"}
-    assert {("train", step) for step in (2, 4, 6)} < losses.keys() and ("validation", 6) in losses
-    assert np.all(np.isfinite(list(losses.values())))
+    found = losses(rows)
+    assert {("train", step) for step in (2, 4, 6)} < found.keys() and ("validation", 6) in found
+    assert np.all(np.isfinite(list(found.values())))
     assert pathlib.Path(tf.train.latest_checkpoint(str(directory))).name == "ckpt-6"
