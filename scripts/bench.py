@@ -21,7 +21,8 @@ from official.modeling.optimization import lamb, lars, legacy_adamw
 
 from nigt import NIGT
 from trainers import gin_files
-from trainers.run_directory import describe_device, git_state, write_atomically
+from trainers.checkout import git_state
+from trainers.run_directory import describe_device, write_atomically
 
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "Measured steps of each optimizer.", lower_bound=1)
 _WARM_UP = flags.DEFINE_integer("warm_up", 3, "Steps of each optimizer before the measured ones.", lower_bound=1)

@@ -17,7 +17,8 @@ import time
 
 from data import bert_sample, vocabulary
 from data.errors import InputError
-from trainers.run_directory import describe_commit, describe_device, write_atomically
+from trainers.checkout import describe_commit
+from trainers.run_directory import describe_device, write_atomically
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROUNDS = 3

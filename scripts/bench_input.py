@@ -23,7 +23,8 @@ from official.core import exp_factory, task_factory  # noqa: E402
 from data import photographs  # noqa: E402
 from scripts.forked import ROOT  # noqa: E402
 from trainers import gin_files, input_files  # noqa: E402
-from trainers.run_directory import describe_commit, describe_device, write_atomically  # noqa: E402
+from trainers.checkout import describe_commit  # noqa: E402
+from trainers.run_directory import describe_device, write_atomically  # noqa: E402
 
 ROUNDS = 7
 IMAGES, SHARDS, BATCH = 400, 4, 64  # distinct cuts, each of its own size

@@ -20,7 +20,8 @@ from official.core import config_definitions as cfg  # noqa: E402
 
 from scripts.forked import ROOT  # noqa: E402
 from trainers import input_files, input_order  # noqa: E402
-from trainers.run_directory import describe_commit, describe_device, write_atomically  # noqa: E402
+from trainers.checkout import describe_commit  # noqa: E402
+from trainers.run_directory import describe_device, write_atomically  # noqa: E402
 
 ROUNDS = 7
 # The official train tar file's bytes and images.

@@ -29,8 +29,8 @@ from scripts.sweep import grid  # noqa: E402
 from scripts.tpu import commands, gcloud, machine, request, sweep  # noqa: E402
 from scripts.tpu.lifecycle import Launch  # noqa: E402
 from scripts.tpu.state import State, StateFile  # noqa: E402
+from trainers.checkout import git_state  # noqa: E402
 from trainers.exit_status import ExitStatus  # noqa: E402
-from trainers.run_directory import git_state  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _VERBS = ("launch", "sweep", "status", "logs", "attach", "delete")

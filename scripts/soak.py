@@ -17,7 +17,8 @@ from absl import app, flags
 
 from scripts import bad_gin, faults, kills
 from scripts.forked import ROOT, Run, arguments
-from trainers.run_directory import describe_commit, write_atomically
+from trainers.checkout import describe_commit
+from trainers.run_directory import write_atomically
 
 RUNS = ("bert_nigt", "resnet_nigt", "bert_adam", "resnet_sgd")
 KILLS = 20  # in one run

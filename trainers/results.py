@@ -13,16 +13,15 @@ import os
 import pathlib
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 
 from absl import app, flags
 
 from data.errors import InputError
+from trainers.checkout import ROOT, describe_commit
 from trainers.results_table import EVALUATIONS, PHASES, TASKS, table
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 _WHAT = ("run_id", "task", "scale", "optimizer", "eta0", "seed", "phase")
 _CAME_OUT = ("status", "metric", "final_value", "steps", "wall_s")
 _WHERE = ("device", "strategy", "commit", "dirty", "started", "finished", "preemptions", "command")
@@ -100,7 +99,7 @@ def collect(runs: list[str], output: str, phase: str, command: str, replace: boo
     files = {
         "curves.csv": _csv(CURVE_COLUMNS, [curve for own in curves.values() for curve in own]),
         "runs.csv": _csv(RUN_COLUMNS, rows),
-        "table.md": table(rows, curves, command, _commit()),
+        "table.md": table(rows, curves, command, describe_commit()),
     }
     try:
         _write(folder, files, found)
@@ -272,18 +271,6 @@ def _write(folder: pathlib.Path, files: dict[str, str], runs: list[Run]) -> None
             os.replace(stage / name, folder / name)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-def _commit() -> str:
-    """HEAD of this checkout. What is in results/ does not make it modified: this program writes there."""
-    try:
-        head, status = (
-            subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno", "--", ".", ":!results"])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "an unknown commit"
-    return f"commit {head[:7]}{' (modified)' if status else ''}"
 
 
 def _define_flags() -> None:

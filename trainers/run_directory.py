@@ -10,11 +10,11 @@ import pathlib
 import platform
 import shutil
 import socket
-import subprocess
 import threading
 import uuid
 
 from data.errors import InputError
+from trainers.checkout import git_state
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _RESERVE = ".reserve"
@@ -166,17 +166,6 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def git_state() -> dict:
-    """The clone's commit, and whether tracked files differ from it."""
-    return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "-uno"))}
-
-
-def describe_commit() -> str:
-    """ "commit 1a2b3c4", with " (modified)" where tracked files differ from it."""
-    state = git_state()
-    return f"commit {state['commit'][:7]}{' (modified)' if state['dirty'] else ''}"
-
-
 def describe_device(threads: int | None) -> str:
     """The processor's model and the threads that the run may use."""
     model = platform.processor() or platform.machine()
@@ -211,11 +200,3 @@ def _version(package: str) -> str:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _git(*arguments: str) -> str:
-    root = pathlib.Path(__file__).resolve().parent.parent
-    try:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""

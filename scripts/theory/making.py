@@ -5,7 +5,8 @@ import pathlib
 import time
 
 from scripts.theory import acceptance, execution, figures, plan, report, tables, tasks
-from trainers.run_directory import describe_device, git_state, write_atomically
+from trainers.checkout import git_state
+from trainers.run_directory import describe_device, write_atomically
 
 
 def run(quick: bool, workers: int, output: pathlib.Path, cache: pathlib.Path, command: str) -> str:

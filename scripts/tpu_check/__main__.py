@@ -16,7 +16,8 @@ from absl import app, flags
 
 from scripts.tpu_check import report
 from scripts.tpu_check.programs import Program, all_programs
-from trainers.run_directory import git_state, write_atomically
+from trainers.checkout import git_state
+from trainers.run_directory import write_atomically
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
