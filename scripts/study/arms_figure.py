@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from trainers.figure1 import COLOURS, DPI
 from trainers.figure_style import STYLE
 
-_LEFT_EDGE = -8.0  # points below NIGT: what lies beyond stands on the edge, with its number
+_FARTHEST = -8.0  # points below NIGT: an arm whose mean lies beyond stands on the edge, with its number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,23 +59,27 @@ def _draw_panel(axes: Axes, title: str, rows: list[Row], margin: float) -> None:
     ordered = [*others, nigt]
     axes.axvspan(-margin, margin, color="0.93", lw=0, zorder=0)
     axes.axvline(0, color="0.6", lw=0.8, zorder=1)
+    drawn = [
+        value - zero for row in rows for value in row.accuracy if statistics.fmean(row.accuracy) - zero >= _FARTHEST
+    ]
+    edge = min(-2.0, *drawn)
     for height, row in enumerate(ordered):
-        _draw_row(axes, height, row, zero, COLOURS["nigt" if row is nigt else "baseline"])
+        _draw_row(axes, height, row, zero, edge, COLOURS["nigt" if row is nigt else "baseline"])
     axes.set_yticks(range(len(ordered)), [_label(row) for row in ordered])
     axes.set_ylim(-0.7, len(ordered) - 0.3)
-    axes.set_xlim(left=_LEFT_EDGE - 0.3)
+    axes.set_xlim(left=edge - 0.2)
     axes.grid(axis="y", visible=False)
     axes.set_title(f"{title}: NIGT {zero:.2f} %", loc="left")
     axes.set_xlabel("validation accuracy at w minus NIGT's mean [points]; dots: seeds, bars: 95 % of the difference")
 
 
-def _draw_row(axes: Axes, height: int, row: Row, zero: float, colour: str) -> None:
+def _draw_row(axes: Axes, height: int, row: Row, zero: float, edge: float, colour: str) -> None:
     if not row.accuracy:
-        axes.text(_LEFT_EDGE, height, "diverged", va="center", fontsize=7.5, color="0.4")
+        axes.text(edge, height, "diverged", va="center", fontsize=7.5, color="0.4")
         return
     mean = statistics.fmean(row.accuracy) - zero
-    if mean < _LEFT_EDGE:
-        axes.text(_LEFT_EDGE, height, f"◂ {mean:+.1f}", va="center", fontsize=7.5, color="0.25")
+    if mean < _FARTHEST:
+        axes.text(edge, height, f"◂ {mean:+.1f}", va="center", fontsize=7.5, color="0.25")
         return
     axes.plot(row.interval, [height, height], color=colour, lw=3, solid_capstyle="butt", zorder=2)
     axes.plot([value - zero for value in row.accuracy], [height] * len(row.accuracy), "o", ms=3, color="0.25", zorder=3)

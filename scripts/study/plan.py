@@ -79,10 +79,11 @@ class Arm:
         return "".join(c if c.isalnum() or c == "." else "_" for c in name)
 
 
-def _resnet_baseline(name: str, *bindings: str) -> Arm:
-    """An optimizer of trainers/baselines.py with NIGT's schedule."""
-    own = (f"experiment.optimizer=@{name.lower()}()", f"{name.lower()}.learning_rate=@warmup_polynomial_decay()")
-    return Arm(name, "resnet baselines", _NIGT_RESNET, own + bindings)
+def _resnet_baseline(optimizer: str, *bindings: str, name: str | None = None) -> Arm:
+    """An optimizer of trainers/optimizers.py or trainers/baselines.py with NIGT's schedule."""
+    configurable = optimizer.lower()
+    own = (f"experiment.optimizer=@{configurable}()", f"{configurable}.learning_rate=@warmup_polynomial_decay()")
+    return Arm(name or optimizer, "resnet baselines", _NIGT_RESNET, own + bindings)
 
 
 def _resnet_like(name: str, *bindings: str) -> Arm:
@@ -124,6 +125,7 @@ ARMS = (
     _resnet_tuned("no weight norm", "nigt.scale_by_weight_norm=False"),
     _resnet_tuned("Algorithm 2", "nigt.adaptive='algorithm2'", "nigt.gradient_bound=10.0"),
     _resnet_tuned("released adaptive rule", "nigt.adaptive='released'"),
+    _resnet_baseline("SGD", "sgd.momentum=%beta", name="SGD with NIGT's schedule"),
     Arm("Adam", "resnet baselines", "configs/study/resnet_adam.gin"),
     _resnet_baseline("AdamW", "adamw.weight_decay=0.01", "resnet_classification.l2_weight_decay=0.0"),
     _resnet_baseline("LARS", "lars.trust_coefficient=1.0"),
