@@ -116,6 +116,7 @@ def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, mon
     )
     for name in ("figure1", "arms", "sweep"):
         assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in text
+    assert "| resnet | 1,000 | 5 | 72.00 | 71.70 | +0.30 | +0.30 to +0.30 |" in text  # at w and at x
     monkeypatch.setenv("NIGT_RESULTS", str(tmp_path / "results"))
     cells = execute(ROOT / "notebooks" / "sweep.ipynb", ROOT / "notebooks")
     assert base64.b64decode(cells["figure"].outputs[0].data["image/png"]).startswith(b"\x89PNG")

@@ -20,7 +20,7 @@ MARGIN = 0.5  # points of accuracy
 RESAMPLES, SEED = 10_000, 0
 PointOf = Callable[[plan.Arm, dict[str, choice.Finished]], Point | None]
 _BASELINES = {"bert": "Adam", "resnet": "SGD"}
-_COLUMNS = ("arm", "point", "n", "accuracy at w, mean [95 %]", "seeds", "NIGT − arm [95 %]", "at x", "steps")
+_COLUMNS = ("arm", "point", "n", "accuracy at w, mean [95 %]", "seeds", "NIGT − arm [95 %]", "steps")
 _COLUMNS += ("wall time a run", "state")
 
 
@@ -50,10 +50,10 @@ def verdict(low: float, high: float) -> str:
     return "worse" if high < 0 else "undecided"
 
 
-def accuracies(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point | None, split="validation"):
+def accuracies(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point | None):
     """(accuracy in % by seed, how many of the arm's seeds diverged), of the final runs that there are."""
     runs = [finished[t.name] for t in arm.final(point) if t.name in finished] if point else []
-    values = {run.row["seed"]: 100 * run.last(split) for run in runs if run.row["status"] == "ok"}
+    values = {run.row["seed"]: 100 * run.last("validation") for run in runs if run.row["status"] == "ok"}
     return values, sum(run.row["status"] != "ok" for run in runs)
 
 
@@ -77,10 +77,41 @@ def write(output: pathlib.Path, point_of: PointOf, command: str) -> None:
         lines += ["", f"## {group[0].upper()}{group[1:]}", "", _line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
         lines += [_row(arm, finished, point_of) for arm in _with_reference(group)]
     lines += ["", "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv.", ""]
+    lines += _at_x(finished, point_of)
     for name, (alt, figure) in _figures(output, finished, point_of).items():
         figure1.save(figure, output / name)
         lines += [f"![{alt}]({name})", ""]
     write_atomically(output / "study.md", "\n".join(lines))
+
+
+def _at_x(finished: dict[str, choice.Finished], point_of: PointOf) -> list[str]:
+    """NIGT's accuracy at x beside that at w, whenever it was evaluated: the schedule's end brings both together."""
+    lines = []
+    for task in _BASELINES:
+        nigt = plan.arms_of(task)[0]
+        point = point_of(nigt, finished)
+        runs = [finished[t.name] for t in nigt.final(point) if t.name in finished] if point else []
+        curves = [curve for run in runs if run.row["status"] == "ok" for curve in run.curves]
+        values: dict[int, dict[str, list[float]]] = {}
+        for curve in curves:
+            if curve["split"] in ("validation", "validation_x") and curve["name"] == runs[0].row["metric"]:
+                values.setdefault(int(curve["step"]), {}).setdefault(curve["split"], []).append(
+                    100 * float(curve["value"])
+                )
+        for step, found in sorted(values.items()):
+            at_w, at_x = found["validation"], found["validation_x"]
+            gaps = [w - x for w, x in zip(at_w, at_x, strict=True)]
+            cells = [
+                task,
+                f"{step:,}",
+                str(len(gaps)),
+                f"{statistics.fmean(at_w):.2f}",
+                f"{statistics.fmean(at_x):.2f}",
+            ]
+            lines.append(_line([*cells, f"{statistics.fmean(gaps):+.2f}", f"{min(gaps):+.2f} to {max(gaps):+.2f}"]))
+    columns = ("task", "step", "n", "at w, mean", "at x, mean", "w − x, mean", "range")
+    head = ["## NIGT evaluated at x", "", _line(columns), _line(["---"] * len(columns))]
+    return [*head, *lines, ""] if lines else []
 
 
 def _figures(output: pathlib.Path, finished: dict[str, choice.Finished], point_of: PointOf) -> dict[str, tuple]:
@@ -140,7 +171,7 @@ def _row(arm: plan.Arm, finished: dict[str, choice.Finished], point_of: PointOf)
     cells = [arm.name, point.name.replace("excluded_learning_rate_multiplier", "factor") if point else "–", count]
     own = list(values.values())
     if not own:
-        return _line([*cells, "diverged" if diverged else "not run", *["–"] * 6])
+        return _line([*cells, "diverged" if diverged else "not run", *["–"] * 5])
     low, high = interval(own)
     shown = f"{statistics.fmean(own):.2f}" + ("" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]")
     nigt = plan.arms_of(arm.task)[0]
@@ -148,11 +179,10 @@ def _row(arm: plan.Arm, finished: dict[str, choice.Finished], point_of: PointOf)
     low, high = interval(theirs, own)
     gap = f"{statistics.fmean(theirs or [0]) - statistics.fmean(own):+.2f} [{low:+.2f}, {high:+.2f}]"
     gap = "–" if math.isnan(low) or arm == nigt else gap
-    at_x = [v for v in accuracies(arm, finished, point, "validation_x")[0].values() if not math.isnan(v)]
     runs = [finished[t.name].row for t in arm.final(point) if t.name in finished]
     wall = statistics.median(float(row["wall_s"]) for row in runs)
     cells += [shown, " ".join(f"{value:.2f}" for value in own), gap]
-    cells += [f"{statistics.fmean(at_x):.2f}" if at_x else "–", f"{int(runs[0]['steps']):,}", f"{wall / 60:.1f} min"]
+    cells += [f"{int(runs[0]['steps']):,}", f"{wall / 60:.1f} min"]
     return _line([*cells, _state(runs[0]["optimizer"])])
 
 
