@@ -141,3 +141,8 @@ def test_the_figure_of_the_arms_shows_each_with_its_distance_from_nigt():
     means = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|"}
     assert means == {2: -1.0, 3: 1.0, 4: 0.0}
     assert axes.get_title(loc="left") == "a task: NIGT 81.00 %"
+
+
+def test_the_readme_says_what_the_study_found():
+    found = [line for line in (ROOT / "results/laptop/study.md").read_text().splitlines() if line.startswith("- **")]
+    assert len(found) == 2 and all(line in (ROOT / "README.md").read_text() for line in found)
