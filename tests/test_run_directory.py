@@ -1,6 +1,8 @@
 """A run's directory and its metrics, without a run."""
 
+import fcntl
 import json
+import threading
 
 import pytest
 
@@ -21,6 +23,18 @@ def test_one_process_at_a_time(tmp_path):
         _open(tmp_path / "run")
     first.close()
     _open(tmp_path / "run").close()
+
+
+def test_the_holder_is_named_though_it_has_only_just_come(tmp_path):
+    """Between taking the lock and writing its name there is a moment: the second one waits for the name."""
+    (tmp_path / "run").mkdir()
+    with open(tmp_path / "run" / ".lock", "a+") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        late = threading.Timer(0.3, lambda: (holder.write("process 1 on here\n"), holder.flush()))
+        late.start()
+        with pytest.raises(InputError, match=r"another run is at work there \(process 1 on here\)"):
+            _open(tmp_path / "run")
+        late.join()
 
 
 def test_the_difference_is_named_and_the_optimizer_first(tmp_path):

@@ -11,6 +11,7 @@ import platform
 import shutil
 import socket
 import threading
+import time
 import uuid
 
 from data.errors import InputError
@@ -19,6 +20,7 @@ from trainers.checkout import git_state
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _RESERVE = ".reserve"
 _KEPT = ("run_id", "started", "status", "steps", "preemptions")  # of run.json, when a run goes on
+_TRIES_FOR_A_NAME = 30  # a tenth of a second each
 _PACKAGES = ("tensorflow", "tf-keras", "tf-models-official", "gin-config", "numpy")
 
 
@@ -99,8 +101,7 @@ class RunDirectory:
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock_file.seek(0)
-            holder = self._lock_file.read().strip() or "unknown"
+            holder = self._holder()
             self._lock_file.close()
             raise InputError(
                 f"{self.path}: another run is at work there ({holder}); wait for it or choose another MODEL_DIR"
@@ -108,6 +109,15 @@ class RunDirectory:
         self._lock_file.truncate(0)
         self._lock_file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         self._lock_file.flush()
+
+    def _holder(self) -> str:
+        """The process that has the lock; it writes its name a moment after it took it."""
+        for _ in range(_TRIES_FOR_A_NAME):
+            self._lock_file.seek(0)
+            if name := self._lock_file.read().strip():
+                return name
+            time.sleep(0.1)
+        return "unknown"
 
     def _read_record(self) -> dict | None:
         file = self.path / "run.json"
