@@ -4,14 +4,16 @@ import base64
 import dataclasses
 import json
 import math
+import shlex
 
 import numpy as np
 import pytest
 
 from data.errors import InputError
 from scripts.forked import ROOT
-from scripts.study import arms_figure, choice, plan, report
-from scripts.study.__main__ import point_of
+from scripts.study import arms_figure, choice, comparison, plan, report
+from scripts.study.__main__ import Study, point_of
+from scripts.sweep.training import Trainings
 from tests.notebooks import execute, stored
 from tests.test_results import make_run
 from trainers import gin_files, results, sweep_figure
@@ -24,7 +26,10 @@ def _collect(tmp_path, training, top, **record):
     optimizer = "sgd" if "sgd" in training.name else "nigt"
     eta0 = next(float(b.partition("=")[2]) for b in training.bindings if b.startswith("eta0="))
     directory = make_run(tmp_path / "made", training.name.split("_")[0], optimizer, eta0, training.seed, top)
-    fields = {"run_id": f"{training.name}-0", "command": f"x {' '.join(f'--gin_param={b}' for b in training.bindings)}"}
+    fields = {
+        "run_id": f"{training.name}-0",
+        "command": shlex.join(["x", *(f"--gin_param={b}" for b in training.bindings)]),
+    }
     text = (directory / "run.json").read_text()
     (directory / "run.json").write_text(json.dumps(json.loads(text) | fields | record))
     named = directory.rename(tmp_path / training.name)
@@ -88,32 +93,84 @@ def test_a_run_with_other_bindings_is_not_taken_for_the_plan_s(tmp_path):
         choice.missing([changed], finished, tmp_path)
 
 
-def test_the_interval_holds_its_level_and_the_verdict_follows_the_margin():
-    """Of 200 pairs of five draws with a difference of 1, the interval holds it in most (few draws: not 95 %)."""
-    generator, held = np.random.default_rng(0), 0
+def test_the_intervals_hold_what_they_are_said_to_and_the_verdict_follows_the_margin():
+    """Of 200 pairs of five draws with a difference of 1: Welch's holds it in about 95 %, the bootstrap's in fewer."""
+    generator, held = np.random.default_rng(0), {"welch": 0, "bootstrap": 0}
     for _ in range(200):
-        ours, theirs = generator.normal(1, 0.5, 5), generator.normal(0, 0.5, 5)
-        low, high = report.interval(list(ours), list(theirs))
-        held += low <= 1 <= high
-    assert 160 <= held <= 198
-    assert report.interval([1.0], [1.0, 2.0]) != report.interval([1.0, 2.0])
+        pair = [comparison.Sample(tuple(generator.normal(mean, 0.5, 5)), 0, 5) for mean in (1, 0)]
+        for name in held:
+            low, high = getattr(comparison.Comparison(*pair), name)
+            held[name] += low <= 1 <= high
+    assert 182 <= held["welch"] <= 198 and 160 <= held["bootstrap"] < held["welch"]
+    assert abs(comparison.coverage(5, 5) - held["bootstrap"] / 200) < 0.06
+    assert comparison.coverage(5, 3) < comparison.coverage(5, 5) < comparison.coverage(50, 50)
+    assert comparison.bootstrap([1.0], [1.0, 2.0]) != comparison.bootstrap([1.0, 2.0])
     cases = {(-0.4, 0.4): "matches", (0.1, 0.4): "matches", (0.1, 0.9): "better", (-0.9, -0.1): "worse"}
-    cases |= {(-0.9, 0.9): "undecided", (math.nan, math.nan): "not run"}
-    assert {bounds: report.verdict(*bounds) for bounds in cases} == cases
+    cases |= {(-0.9, 0.9): "undecided"}
+    assert {bounds: comparison.verdict(*bounds) for bounds in cases} == cases
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "word"),
+    [
+        ((70, 71, 72), (60, 61, 62), "better"),
+        ((70, 71), (60, 61, 62), "not run"),  # a seed is missing
+        ((70, 71, None), (60, 61, 62), "undecided"),
+        ((70, 71, 72), (None, None, None), "better"),
+        ((None, None, None), (60, 61, 62), "worse"),
+        ((None, None, None), (None, 61, 62), "undecided"),
+    ],
+)
+def test_a_verdict_waits_for_every_seed_and_does_not_forget_what_diverged(ours, theirs, word):
+    """None: a run that diverged."""
+    samples = (
+        comparison.Sample(tuple(v for v in side if v is not None), side.count(None), 3) for side in (ours, theirs)
+    )
+    found = comparison.Comparison(*samples)
+    assert found.word == word
+    assert ("diverged" in found.text) == (None in ours + theirs)
+
+
+def test_a_point_whose_check_at_full_length_diverged_is_not_chosen(tmp_path):
+    arm = dataclasses.replace(next(a for a in plan.ARMS if a.checks), axes=())
+    _tune(tmp_path, arm, [0.1, 0.2, 0.5, 0.4, 0.1, 0.1])
+    best, second = choice.ranking(arm, plan.GRID, choice.read(tmp_path / "results"))[:2]
+    _collect(tmp_path, arm.check(best), 0.1, status="diverged", steps=500)
+    _collect(tmp_path, arm.check(second), 0.3)
+    assert choice.chosen(arm, plan.GRID, choice.read(tmp_path / "results"), 2) == second
+    assert choice.is_on_edge(arm, plan.points(arm, plan.GRID)[0], plan.GRID)
+    assert not choice.is_on_edge(arm, best, plan.GRID)
+
+
+def test_what_ran_in_a_modified_clone_is_run_again_when_asked(tmp_path):
+    clean, modified = (NIGT.tuning(point) for point in plan.points(NIGT, plan.GRID)[:2])
+    _collect(tmp_path, clean, 0.5)
+    _collect(tmp_path, modified, 0.5, dirty=True)
+    finished = choice.read(tmp_path / "results")
+    assert choice.missing([clean, modified], finished, tmp_path) == []
+    assert choice.missing([clean, modified], finished, tmp_path, again=True) == [modified]
+
+
+def test_an_arm_waits_for_the_one_whose_point_it_takes(tmp_path):
+    runner = Trainings(tmp_path / "runs", tmp_path / "results", 1, "a command")
+    study = Study(tmp_path / "results", runner, 1, None, again=False)
+    group = next(arm.group for arm in plan.ARMS if arm.like == "NIGT")
+    with pytest.raises(InputError, match="takes the point of NIGT: run that first"):
+        study.run([group])
 
 
 def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, monkeypatch):
     _tune(tmp_path, NIGT, [0.1, 0.2, 0.5, 0.4, math.nan, math.nan])
     _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
     finished = choice.read(tmp_path / "results")
-    for arm, top in ((NIGT, 0.7), (SGD, 0.6)):
+    ablation = next(arm for arm in plan.ARMS if arm.phase == "ablation" and arm.like == "NIGT")
+    for arm, top in ((NIGT, 0.7), (SGD, 0.6), (ablation, 0.5)):
         for training in arm.final(point_of(arm, finished)):
             _collect(tmp_path, training, top)
     report.write(tmp_path / "results", point_of, "a command")
     text = (tmp_path / "results" / "study.md").read_text()
-    assert (
-        "**resnet**: NIGT − SGD = +10.00 points" in text and "NIGT **better**" in text and "**bert**: not run" in text
-    )
+    assert "**resnet**: NIGT − SGD = +10.00 points" in text and "NIGT **better**" in text
+    assert "**bert**: not run yet (0 and 0 of 5 final runs of NIGT and Adam)" in text
     for name in ("figure1", "arms", "sweep"):
         assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in text
     assert "| resnet | 1,000 | 5 | 72.00 | 71.70 | +0.30 | +0.30 to +0.30 |" in text  # at w and at x

@@ -4,8 +4,10 @@ Reads runs.csv and curves.csv of --results and writes sweep.png there: same resu
 2 bad input.
 """
 
+import collections
 import os
 import pathlib
+import re
 import sys
 
 import matplotlib
@@ -72,18 +74,33 @@ def _draw_panel(axes: Axes, title: str, table: pd.DataFrame) -> None:
     floor = table.selection.min() - 3 if table.selection.notna().any() else 0.0
     groups = table.groupby(["optimizer", "bindings"], sort=True)
     colours = matplotlib.colormaps["tab20"].colors
+    names = _labels(list(groups.groups))
     for number, ((optimizer, setting), own) in enumerate(groups):
         own, colour = own.sort_values("eta0"), colours[number % len(colours)]
-        label = f"{optimizer}{': ' + setting if setting else ''}"
-        label = label if len(label) < 60 else f"{label[:57]}…"
+        label = names[optimizer, setting]
         axes.plot(own.eta0, own.selection, "o-", color=colour, markersize=3.5, linewidth=1, label=label)
         lost = own[own.selection.isna()]
-        axes.plot(lost.eta0, [floor] * len(lost), "x", color=colour, markersize=5)
+        beside = 10 ** (0.5 * (number / len(groups) - 0.5))  # so that crosses of one η0 do not hide one another
+        axes.plot(lost.eta0 * beside, [floor] * len(lost), "x", color=colour, markersize=5)
     axes.set_xscale("log")
     axes.set_title(title)
     axes.set_xlabel("η₀")
     axes.set_ylabel("accuracy on selection at w [%]; ×: diverged")
     axes.legend(fontsize=5, loc="best")
+
+
+def _labels(settings: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Short names of (optimizer, bindings): the rarest bindings first, without modules, so that a cut leaves what tells
+    them apart."""
+    parts = {setting: setting[1].split(", ") if setting[1] else [] for setting in settings}
+    count = collections.Counter(binding for own in parts.values() for binding in own)
+    found = {}
+    for (optimizer, setting), own in parts.items():
+        rarest = sorted(own, key=lambda binding: count[binding])
+        text = ", ".join(re.sub(r"^[\w.]*\.(?=\w+=)", "", binding) for binding in rarest)
+        label = f"{optimizer}{': ' + text if text else ''}"
+        found[optimizer, setting] = label if len(label) < 60 else f"{label[:57]}…"
+    return found
 
 
 def main(argv: list[str]) -> int:

@@ -4,12 +4,11 @@ import csv
 import dataclasses
 import pathlib
 import re
-import statistics
 from collections.abc import Callable
 
 from data.errors import InputError
 from scripts.forked import ROOT
-from scripts.study import choice, plan, report
+from scripts.study import choice, comparison, plan, report
 from scripts.study.__main__ import point_of
 
 VERDICTS = ("holds", "fails", "corrected", "undecided", "not run")
@@ -125,35 +124,32 @@ def paper_scale(*targets: str) -> Evidence:
     return lambda: Found("–", "not run", "; ".join(f"make {target} TPU=v3-8 …" for target in targets))
 
 
-def laptop(task: str, name: str, better: bool = False) -> Evidence:
-    """The study's answer to NIGT against an arm, by the protocol's margin.
+def laptop(task: str, arm: str, beside: str = "NIGT", better: bool = False) -> Evidence:
+    """The study's answer to one arm beside another, by Welch's interval of the difference.
 
     Args:
-      task, name: The arm's.
-      better: Whether the claim is that NIGT is better; else that it is no worse.
+      task: Theirs.
+      arm: The one that is beaten or matched, by the claim.
+      beside: The other.
+      better: Whether the claim is that `beside` is better; else that it is no worse, by the protocol's margin.
     """
 
     def find() -> Found:
         command = "make study"
         finished = choice.read(ROOT / "results" / "laptop")
-        nigt = plan.arms_of(task)[0]
-        arm = next(arm for arm in plan.ARMS if (arm.task, arm.name) == (task, name))
-        ours, theirs = (_accuracies(each, finished) for each in (nigt, arm))
-        low, high = report.interval(ours, theirs) if ours and theirs else (float("nan"),) * 2
-        word = report.verdict(low, high)
-        if word == "not run":
+        arms = [next(a for a in plan.ARMS if (a.task, a.name) == (task, name)) for name in (beside, arm)]
+        found = report.compare(*arms, finished, point_of)
+        if found.word == "not run":
             return Found("–", "not run", command)
-        difference = statistics.fmean(ours) - statistics.fmean(theirs)
-        text = f"NIGT − {name} = {difference:+.2f} points [{low:+.2f}, {high:+.2f}], n = {len(ours)} and {len(theirs)}"
-        holds = ("better",) if better else ("better", "matches")
-        verdict = "holds" if word in holds else "undecided" if word == "undecided" else "fails"
-        return Found(f"{text}, at laptop scale: {word}", verdict, command)
+        if found.ours.diverged or found.theirs.diverged:
+            verdict = {"better": "holds", "worse": "fails"}.get(found.word, "undecided")
+        else:
+            low, high = found.welch
+            bar = 0.0 if better else -comparison.MARGIN
+            verdict = "holds" if low > bar else "fails" if high < bar else "undecided"
+        return Found(f"{beside} − {arm} = {found.text}, at laptop scale", verdict, command)
 
     return find
-
-
-def _accuracies(arm: plan.Arm, finished: dict[str, choice.Finished]) -> list[float]:
-    return list(report.accuracies(arm, finished, point_of(arm, finished))[0].values())
 
 
 def _rows(path: str) -> list[dict[str, str]]:

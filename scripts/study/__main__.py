@@ -36,6 +36,7 @@ def _define_flags() -> None:
     flags.DEFINE_list("groups", plan.groups(), "Which groups of arms, in this order.")
     flags.DEFINE_string("runs", "runs/laptop/study", "Where the runs' directories go.")
     flags.DEFINE_string("output", "results/laptop", "Where runs.csv, curves.csv, logs/, study.md and the figures go.")
+    flags.DEFINE_bool("again", False, "Run again what ran in a modified clone.")
     flags.DEFINE_bool("report", False, "Run nothing: write study.md and the figures from what is there.")
 
 
@@ -47,18 +48,31 @@ class Study:
       runner: Runs and collects.
       workers: Runs at a time.
       until: time.monotonic() after which none begins; None: no limit.
+      again: Whether what ran in a modified clone is run again.
     """
 
-    def __init__(self, output: pathlib.Path, runner: Trainings, workers: int, until: float | None):
+    def __init__(self, output: pathlib.Path, runner: Trainings, workers: int, until: float | None, again: bool):
         self._output, self._runner, self._workers, self._until = output, runner, workers, until
+        self._again = again
         self.status = ExitStatus.DONE
 
     def run(self, groups: list[str]) -> bool:
-        """Whether everything of these groups has been run."""
+        """Whether everything of these groups has been run.
+
+        Raises:
+          InputError: An arm takes the point of one that has not been tuned.
+        """
         return all(self._run_group(group) for group in groups)
 
     def _run_group(self, group: str) -> bool:
         arms = plan.arms_of(group)
+        for arm in (arm for arm in arms if arm.like):
+            try:
+                point_of(arm, self._finished(), strict=True)
+            except KeyError:
+                raise InputError(
+                    f"--groups={group}: {arm.name} takes the point of {arm.like}: run that first"
+                ) from None
         tuned, grid = [arm for arm in arms if arm.is_tuned], plan.GRID
         while True:
             if not self._run_all([arm.tuning(point) for arm in tuned for point in plan.points(arm, grid)]):
@@ -83,9 +97,13 @@ class Study:
         return choice.read(self._output)
 
     def _run_all(self, trainings: list[Training]) -> bool:
-        waiting = choice.missing(trainings, self._finished(), self._output)
+        finished = self._finished()
+        waiting = choice.missing(trainings, finished, self._output, self._again)
         if not waiting:
             return True
+        for training in waiting:
+            if training.name in finished:
+                self._runner.forget(training)
         print(f"study: {len(waiting)} runs: {waiting[0].name} … {waiting[-1].name}", flush=True)
         return run_all(self._in_time(waiting), self._runner, self._workers, self._done) and self.status == 0
 
@@ -106,18 +124,21 @@ class Study:
             self.status = ended.status
 
 
-def point_of(arm: plan.Arm, finished: dict[str, choice.Finished]) -> Point | None:
-    """See Study.point."""
+def point_of(arm: plan.Arm, finished: dict[str, choice.Finished], strict: bool = False) -> Point | None:
+    """See Study.point.
+
+    Raises:
+      KeyError: With `strict`, a run that it depends on is missing.
+    """
     if arm.point:
         return arm.point
     if arm.like:
-        return point_of(plan.model_of(arm), finished)
-    grid = plan.GRID
+        return point_of(plan.model_of(arm), finished, strict)
     try:
-        while (wider := choice.wider(plan.arms_of(arm.group), grid, finished)) != grid:
-            grid = wider
-        return choice.chosen(arm, grid, finished, plan.CHECKED)
-    except KeyError:  # a run of the grid is missing
+        return choice.chosen(arm, choice.grid_of(plan.arms_of(arm.group), finished), finished, plan.CHECKED)
+    except KeyError:
+        if strict:
+            raise
         return None
 
 
@@ -138,7 +159,7 @@ def main(argv: list[str]) -> int:
                 # Not in the handler itself: the lock may be held by the thread that it interrupts.
                 signal.signal(number, lambda *_: threading.Thread(target=runner.stop).start())
             until = None if values.hours is None else time.monotonic() + 3600 * values.hours
-            study = Study(output, runner, values.workers, until)
+            study = Study(output, runner, values.workers, until, values.again)
             study.run(values.groups)
             status = study.status
         report.write(output, point_of, f"{_COMMAND} --report")

@@ -6,7 +6,7 @@ import pathlib
 import shlex
 
 from data.errors import InputError
-from scripts.study.plan import Arm, points
+from scripts.study.plan import GRID, Arm, points
 from scripts.sweep.grid import Point
 from scripts.sweep.training import Training
 from trainers.results import CURVE_COLUMNS, RUN_COLUMNS, read_rows
@@ -55,40 +55,75 @@ def read(output: pathlib.Path) -> dict[str, Finished]:
     return found
 
 
-def missing(trainings: list[Training], finished: dict[str, Finished], output: pathlib.Path) -> list[Training]:
+def finished_run(training: Training, finished: dict[str, Finished]) -> Finished | None:
+    """The finished run of a training: one by its name and with its bindings."""
+    run = finished.get(training.name)
+    return run if run is not None and not _other_bindings(training, run) else None
+
+
+def missing(
+    trainings: list[Training], finished: dict[str, Finished], output: pathlib.Path, again: bool = False
+) -> list[Training]:
     """The trainings that runs.csv does not have.
+
+    Args:
+      again: Whether what ran in a modified clone counts as missing.
 
     Raises:
       InputError: It has one by the name of another, with other bindings.
     """
     for training in trainings:
         run = finished.get(training.name)
-        if run is None:
-            continue
-        flag = "--gin_param="
-        given = {part.removeprefix(flag) for part in shlex.split(run.row["command"]) if part.startswith(flag)}
-        if given != set(training.bindings):
-            changed = ", ".join(sorted(given ^ set(training.bindings)))
+        if run is not None and (changed := _other_bindings(training, run)):
             raise InputError(
-                f"{output / 'runs.csv'}: {run.row['run_id']} was run with other bindings than the plan's ({changed}); "
-                "remove its rows and logs, or name another --output"
+                f"{output / 'runs.csv'}: {run.row['run_id']} was run with other bindings than the plan's "
+                f"({', '.join(sorted(changed))}); remove its rows and logs, or name another --output"
             )
-    return [training for training in trainings if training.name not in finished]
+
+    def counts(training: Training) -> bool:
+        run = finished.get(training.name)
+        return run is not None and not (again and run.row["dirty"] == "true")
+
+    return [training for training in trainings if not counts(training)]
+
+
+def _other_bindings(training: Training, run: Finished) -> set[str]:
+    flag = "--gin_param="
+    given = {part.removeprefix(flag) for part in shlex.split(run.row["command"]) if part.startswith(flag)}
+    return given ^ set(training.bindings)
 
 
 def ranking(arm: Arm, grid: tuple[float, ...], finished: dict[str, Finished]) -> list[Point]:
     """The points of an arm that did not diverge, best on selection first; ties: the smaller η0."""
     tried = [(finished[arm.tuning(point).name].selection, point) for point in points(arm, grid)]
-    tried.sort(key=lambda pair: -pair[0])
-    return [point for value, point in tried if math.isfinite(value)]
+    return [point for _, point in sorted((pair for pair in tried if math.isfinite(pair[0])), key=lambda pair: -pair[0])]
 
 
 def chosen(arm: Arm, grid: tuple[float, ...], finished: dict[str, Finished], checked: int) -> Point | None:
-    """The arm's point: the best on selection, at full length among the `checked` best; None if all diverged."""
+    """The arm's point: the best on selection, at full length among the `checked` best; None if all these diverged."""
     best = ranking(arm, grid, finished)
     if arm.checks:
-        best = sorted(best[:checked], key=lambda point: -finished[arm.check(point).name].selection)
+        tried = [(finished[arm.check(point).name].selection, point) for point in best[:checked]]
+        best = [point for value, point in sorted(tried, key=lambda pair: -pair[0]) if math.isfinite(value)]
     return best[0] if best else None
+
+
+def grid_of(arms: list[Arm], finished: dict[str, Finished]) -> tuple[float, ...]:
+    """The grid of a group, as wide as its optima ask for.
+
+    Raises:
+      KeyError: A run of it is missing.
+    """
+    grid = GRID
+    while (more := wider(arms, grid, finished)) != grid:
+        grid = more
+    return grid
+
+
+def is_on_edge(arm: Arm, point: Point, grid: tuple[float, ...]) -> bool:
+    """Whether a number of a tuned point is the first or last that was tried, so that a better one may lie beyond."""
+    ends = {"eta0": (grid[0], grid[-1])} | {name: (values[0], values[-1]) for name, values in arm.axes or ()}
+    return arm.is_tuned and any(value in ends.get(name, ()) for name, value in point.values)
 
 
 def wider(arms: list[Arm], grid: tuple[float, ...], finished: dict[str, Finished]) -> tuple[float, ...]:

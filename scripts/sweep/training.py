@@ -7,6 +7,7 @@ import fcntl
 import json
 import math
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,10 @@ class Trainings:
             self._collect(training)
         selection = selection_value(self._runs / training.name) if status == ExitStatus.DONE else None
         return Ended(status, message, selection)
+
+    def forget(self, training: Training) -> None:
+        """Has it begin anew."""
+        shutil.rmtree(self._runs / training.name, ignore_errors=True)
 
     def stop(self) -> None:
         """Has every training write its checkpoint and end; none begins any more."""
