@@ -9,6 +9,7 @@ from data.errors import InputError
 from scripts.claims import __main__ as claims
 from scripts.claims import evidence
 from scripts.forked import ROOT
+from scripts.study.comparison import Comparison, Sample
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,21 @@ def test_a_verdict_follows_the_results(tmp_path, monkeypatch):
     (tmp_path / "results" / "theory" / "acceptance.csv").write_text(rows)
     monkeypatch.setattr(evidence, "ROOT", tmp_path)
     found = evidence.theory("The slope")()
-    assert (found.verdict, found.ours) == ("fails", "-0.1 ± 0.01; 1, n = 16")
+    assert (found.verdict, found.ours) == ("fails", "-0.1 ± 0.01 (accepted: < −0.2); and more: 1 (accepted: 1), n = 16")
     with pytest.raises(InputError, match="no row 'The height'"):
         evidence.theory("The height")()
+
+
+@pytest.mark.parametrize(
+    ("ours", "better", "no_worse"),
+    [
+        ((90.0, 90.1, 90.2), "holds", "holds"),
+        ((89.18, 89.2, 89.22), "holds", "holds"),  # by 0.2 points: within the margin, and still ahead
+        ((89.0, 89.2, 88.8), "undecided", "holds"),
+        ((88.0, 90.0, 89.1), "undecided", "undecided"),
+        ((87.0, 87.1, 87.2), "fails", "fails"),
+    ],
+)
+def test_a_claim_goes_by_the_interval_of_the_difference(ours, better, no_worse):
+    found = Comparison(Sample(ours, 0, 3), Sample((89.0, 89.02, 88.98), 0, 3))
+    assert (evidence.judge(found, better=True), evidence.judge(found, better=False)) == (better, no_worse)

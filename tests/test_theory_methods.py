@@ -139,6 +139,18 @@ def test_little_noise_needs_no_momentum(choose):
         assert (choice.alpha, choice.rate) == pytest.approx((1, np.sqrt(3 / 100)))
 
 
+def test_e4_rho_and_the_gap_have_to_be_positive_and_any_upper_bound_serves():
+    """ρ → 0 makes Theorem 3's α vanish, by which x_t is divided; R = 0 is no step at all (erratum 4)."""
+    with pytest.raises(ValueError, match="rho: 0"):
+        bounds.theorem3_choice(bounds.Constants(2.0, 3.0, 4.0, 0.0), 700)
+    with pytest.raises(ValueError, match="gap: 0"):
+        bounds.Constants(2.0, 0.0, 4.0, 5.0)
+    alphas = [bounds.theorem3_choice(bounds.Constants(2.0, 3.0, 4.0, rho), 700).alpha for rho in (1e-3, 1e-9, 1e-15)]
+    assert sorted(alphas, reverse=True) == alphas and alphas[-1] < 1e-5
+    small, large = (bounds.theorem3_bound(bounds.Constants(2.0, 3.0, 4.0, rho), 700) for rho in (1e-15, 1e-9))
+    assert small > large  # the bound itself is infinite at 0
+
+
 def _lemma2_holds(objective, start, rates, guess):
     """Steps along −ĝ/‖ĝ‖ and checks the Lemma at every step; returns the sum's terms."""
     w, norms, errors = np.array(start), [], []

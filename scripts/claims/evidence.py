@@ -49,14 +49,23 @@ def theory(*claims: str, where: str = "") -> Evidence:
         missing = set(claims) - {row["claim"] for row in rows}
         if missing:
             raise InputError(f"results/theory/acceptance.csv: no row {missing.pop()!r}; run make theory")
-        shown = [f"{row['measured']}{' ± ' + row['stderr'] if row['stderr'] else ''}" for row in rows[:3]]
+        same = len({row["accepted"] for row in rows[:3]}) == 1
+        shown = [_measured(row, accepted=not same) for row in rows[:3]]
         more = f" … ({len(rows)} rows)" if len(rows) > 3 else ""
+        more += f", accepted: {rows[0]['accepted']}" if same else ""
         count = {row["n"] for row in rows if row["n"]}
         sizes = f", n = {'/'.join(sorted(count, key=int))}" if count else ""
         verdict = "holds" if all(row["verdict"] == "holds" for row in rows) else "fails"
         return Found("; ".join(shown) + more + sizes, verdict, "make theory")
 
     return find
+
+
+def _measured(row: dict[str, str], accepted: bool) -> str:
+    """ "0.8 ± 0.01 (accepted: 0.8 ± 4 stderr)"; of a row that adds to another, what it is."""
+    name = f"{row['claim'].removeprefix('… ')}: " if row["claim"].startswith("…") else ""
+    spread = f" ± {row['stderr']}" if row["stderr"] else ""
+    return f"{name}{row['measured']}{spread}" + (f" (accepted: {row['accepted']})" if accepted else "")
 
 
 def against(verdict: str, *claims: str, ours: str) -> Evidence:
@@ -141,15 +150,18 @@ def laptop(task: str, arm: str, beside: str = "NIGT", better: bool = False) -> E
         found = report.compare(*arms, finished, point_of)
         if found.word == "not run":
             return Found("–", "not run", command)
-        if found.ours.diverged or found.theirs.diverged:
-            verdict = {"better": "holds", "worse": "fails"}.get(found.word, "undecided")
-        else:
-            low, high = found.welch
-            bar = 0.0 if better else -comparison.MARGIN
-            verdict = "holds" if low > bar else "fails" if high < bar else "undecided"
-        return Found(f"{beside} − {arm} = {found.text}, at laptop scale", verdict, command)
+        return Found(f"{beside} − {arm} = {found.text}, at laptop scale", judge(found, better), command)
 
     return find
+
+
+def judge(found: comparison.Comparison, better: bool) -> str:
+    """Whether ours is better than theirs, or no worse: holds where Welch's interval lies above 0, or above −margin."""
+    if found.ours.diverged or found.theirs.diverged:
+        return {"better": "holds", "worse": "fails"}.get(found.word, "undecided")
+    low, high = found.welch
+    bar = 0.0 if better else -comparison.MARGIN
+    return "holds" if low > bar else "fails" if high < bar else "undecided"
 
 
 def _rows(path: str) -> list[dict[str, str]]:
