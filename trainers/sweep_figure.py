@@ -62,9 +62,9 @@ def draw(results_dir: str | os.PathLike) -> Figure:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        figure = Figure(figsize=(5.6 * len(tasks), 4.6), dpi=DPI, layout=ConstrainedLayoutEngine())
+        figure = Figure(figsize=(8.6, 4.6 * len(tasks)), dpi=DPI, layout=ConstrainedLayoutEngine())
         FigureCanvasAgg(figure)
-        panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+        panels = figure.subplots(len(tasks), 1, squeeze=False)[:, 0]
         for task, axes in zip(tasks, panels, strict=True):
             _draw_panel(axes, TASKS[task], table[table.task == task])
     return figure
@@ -86,7 +86,7 @@ def _draw_panel(axes: Axes, title: str, table: pd.DataFrame) -> None:
     axes.set_title(title)
     axes.set_xlabel("η₀")
     axes.set_ylabel("accuracy on selection at w [%]; ×: diverged")
-    axes.legend(fontsize=5, loc="best")
+    axes.legend(fontsize=5.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def _labels(settings: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
