@@ -83,11 +83,12 @@ class Arm:
         return "".join(c if c.isalnum() or c == "." else "_" for c in name)
 
 
-def _resnet_baseline(optimizer: str, *bindings: str, name: str = "", group: str = "resnet baselines") -> Arm:
+def _resnet_baseline(optimizer: str, *bindings: str, **fields) -> Arm:
     """An optimizer of trainers/optimizers.py or trainers/baselines.py with NIGT's schedule."""
     configurable = optimizer.lower()
     own = (f"experiment.optimizer=@{configurable}()", f"{configurable}.learning_rate=@warmup_polynomial_decay()")
-    return Arm(name or optimizer, group, _NIGT_RESNET, own + bindings)
+    given = {"name": optimizer, "group": "resnet baselines"} | fields
+    return Arm(gin_file=_NIGT_RESNET, bindings=own + bindings, **given)
 
 
 def _resnet_like(name: str, *bindings: str) -> Arm:
@@ -117,7 +118,9 @@ ARMS = (
         point=Point((("eta0", 1e-4), ("beta2", 0.99))),
     ),
     # What else the two sides differ in: the schedule, whose rate lies on the grid, and with whom crops were left out.
-    _resnet_baseline("SGD", "sgd.momentum=%beta", name="SGD with NIGT's schedule", group="resnet recipe"),
+    _resnet_baseline(
+        *("SGD", "sgd.momentum=%beta"), name="SGD with NIGT's schedule", group="resnet recipe", seeds=FINAL_SEEDS
+    ),
     Arm("SGD at the paper's rate", "resnet recipe", _SGD_RESNET, point=Point((("eta0", 0.4),)), seeds=FINAL_SEEDS),
     Arm("NIGT, shifted crops", "resnet recipe", _NIGT_RESNET, (_SHIFTED,), axes=None, like="NIGT"),
     Arm("SGD, shifted crops", "resnet recipe", _SGD_RESNET, (_SHIFTED,), axes=None, like="SGD"),
