@@ -13,6 +13,7 @@ from trainers.figure1 import COLOURS, DPI
 from trainers.figure_style import STYLE
 
 _FARTHEST = -8.0  # points below NIGT: an arm whose mean lies beyond stands on the edge, with its number
+_LEGEND = "dots: seeds; bars: the difference's 95 % (bootstrap); grey: the protocol's margin; *: not tuned anew"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,7 @@ def draw(panels: dict[str, list[Row]], margin: float) -> Figure:
         grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
         for axes, (title, rows) in zip(grid[:, 0], panels.items(), strict=True):
             _draw_panel(axes, title, rows, margin)
+        figure.supxlabel(_LEGEND, fontsize=7, color="0.35")
     return figure
 
 
@@ -70,7 +72,7 @@ def _draw_panel(axes: Axes, title: str, rows: list[Row], margin: float) -> None:
     axes.set_xlim(left=edge - 0.2)
     axes.grid(axis="y", visible=False)
     axes.set_title(f"{title}: NIGT {zero:.2f} %", loc="left")
-    axes.set_xlabel("validation accuracy at w minus NIGT's mean [points]; dots: seeds, bars: 95 % of the difference")
+    axes.set_xlabel("validation accuracy at w minus NIGT's mean [points]")
 
 
 def _draw_row(axes: Axes, height: int, row: Row, zero: float, edge: float, colour: str) -> None:
