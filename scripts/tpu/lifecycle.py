@@ -8,13 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
-import tempfile
 import threading
 from collections.abc import Callable
 
 from data.errors import RunError
-from scripts.tpu import gcloud
+from scripts.tpu import clone, gcloud
 from scripts.tpu.commands import ARCHIVE, SCRIPT, Commands
 from scripts.tpu.gcloud import Presence
 from scripts.tpu.state import State, StateFile, process_start
@@ -171,7 +169,7 @@ class Launch:
         self._keep("setting up")
         self.folder.mkdir(parents=True, exist_ok=True)
         archive = self.folder / ARCHIVE
-        self._pack_clone(archive)
+        clone.pack(ROOT, self._request.commit, archive)
         self._say(f"installing requirements/tpu_vm.txt at commit {self._request.commit[:7]}")
         self._insist(self._commands.make_folder(), marked=False)
         self._insist(self._commands.copy(str(archive), str(ROOT / "scripts" / "tpu" / SCRIPT)), marked=False)
@@ -180,17 +178,6 @@ class Launch:
         self._insist(self._commands.start(self.state.restarts))
         self._keep("running")
         self._say("the run has started")
-
-    def _pack_clone(self, archive: pathlib.Path) -> None:
-        """The last commit as a repository of one commit, so that run.json on the VM names it."""
-        with tempfile.TemporaryDirectory() as folder:
-            repository = pathlib.Path(folder) / "nigt.git"
-            clone = ["git", "clone", "--quiet", "--bare", "--depth=1", ROOT.as_uri(), str(repository)]
-            made = subprocess.run(clone, capture_output=True, text=True)
-            if made.returncode:
-                raise RunError(f"git clone: {gcloud.last_line(made)}")
-            with tarfile.open(archive, "w") as tar:
-                tar.add(repository, "nigt.git")
 
     def _follow(self) -> ExitStatus:
         """Shows the log until the run ends; goes on after lost connections."""
