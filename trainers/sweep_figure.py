@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import sys
+import textwrap
 
 import matplotlib
 import pandas as pd
@@ -23,6 +24,9 @@ from trainers.figure1 import DPI, save
 from trainers.figure_style import STYLE
 from trainers.results import CURVE_COLUMNS, ROOT, RUN_COLUMNS, read_rows
 from trainers.results_table import TASKS, bindings
+
+# Characters of a line of the legend.
+LABEL_WIDTH = 48
 
 
 def trials(results_dir: str | os.PathLike) -> pd.DataFrame:
@@ -90,16 +94,15 @@ def _draw_panel(axes: Axes, title: str, table: pd.DataFrame) -> None:
 
 
 def _labels(settings: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Short names of (optimizer, bindings): the rarest bindings first, without modules, so that a cut leaves what tells
-    them apart."""
+    """Names of (optimizer, bindings): the rarest bindings first, none that all settings share, without their modules."""
     parts = {setting: setting[1].split(", ") if setting[1] else [] for setting in settings}
     count = collections.Counter(binding for own in parts.values() for binding in own)
     found = {}
     for (optimizer, setting), own in parts.items():
-        rarest = sorted(own, key=lambda binding: count[binding])
+        telling = (binding for binding in own if count[binding] < len(settings) or len(settings) == 1)
+        rarest = sorted(telling, key=lambda binding: count[binding])
         text = ", ".join(re.sub(r"^[\w.]*\.(?=\w+=)", "", binding) for binding in rarest)
-        label = f"{optimizer}{': ' + text if text else ''}"
-        found[optimizer, setting] = label if len(label) < 60 else f"{label[:57]}…"
+        found[optimizer, setting] = textwrap.fill(f"{optimizer}{': ' + text if text else ''}", LABEL_WIDTH)
     return found
 
 
