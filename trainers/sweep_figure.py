@@ -94,7 +94,7 @@ def _draw_panel(axes: Axes, title: str, table: pd.DataFrame) -> None:
 
 
 def _labels(settings: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Names of (optimizer, bindings): the rarest bindings first, none that all settings share, without their modules."""
+    """Names of (optimizer, bindings): the rarest bindings first, none that all settings share, without modules."""
     parts = {setting: setting[1].split(", ") if setting[1] else [] for setting in settings}
     count = collections.Counter(binding for own in parts.values() for binding in own)
     found = {}
