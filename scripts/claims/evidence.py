@@ -128,11 +128,6 @@ def memory(*others: str) -> Evidence:
     return find
 
 
-def paper_scale(*targets: str) -> Evidence:
-    """What only the paper's own experiment can show."""
-    return lambda: Found("–", "not run", "; ".join(f"make {target} TPU=v3-8 …" for target in targets))
-
-
 def laptop(task: str, arm: str, beside: str = "NIGT", better: bool = False) -> Evidence:
     """The study's answer to one arm beside another, by Welch's interval of the difference.
 
@@ -151,6 +146,20 @@ def laptop(task: str, arm: str, beside: str = "NIGT", better: bool = False) -> E
         if found.word == "not run":
             return Found("–", "not run", command)
         return Found(f"{beside} − {arm} = {found.text}, at laptop scale", judge(found, better), command)
+
+    return find
+
+
+def both(first: Evidence, second: Evidence) -> Evidence:
+    """Two of them: holds if both do, fails if one does."""
+
+    def find() -> Found:
+        found = first(), second()
+        words = [each.verdict for each in found]
+        if "not run" in words:
+            return Found("–", "not run", found[0].command)
+        verdict = "fails" if "fails" in words else "holds" if set(words) == {"holds"} else "undecided"
+        return Found("; ".join(each.ours for each in found), verdict, found[0].command)
 
     return find
 

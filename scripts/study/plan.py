@@ -124,6 +124,7 @@ ARMS = (
     Arm("SGD at the paper's rate", "resnet recipe", _SGD_RESNET, point=Point((("eta0", 0.4),)), seeds=FINAL_SEEDS),
     Arm("NIGT, shifted crops", "resnet recipe", _NIGT_RESNET, (_SHIFTED,), axes=None, like="NIGT"),
     Arm("SGD, shifted crops", "resnet recipe", _SGD_RESNET, (_SHIFTED,), axes=None, like="SGD"),
+    _resnet_tuned("linear decay", "warmup_polynomial_decay.power=1.0", group="resnet recipe"),
     *(_resnet_like(f"factor {factor}", f"{_FACTOR}={factor}") for factor in (1, 10, 100)),
     _resnet_like("β 0.5", "beta=0.5"),
     _resnet_like("β 0.99", "beta=0.99"),

@@ -17,6 +17,7 @@ from data.errors import InputError
 _QUICK = flags.DEFINE_boolean("quick", False, "T up to 1e4 only, in under two minutes; not into results/theory.")
 _WORKERS = flags.DEFINE_integer("workers", 2, "Processes.", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "Where the files go; default results/theory, or runs/theory/quick.")
+_REPORT = flags.DEFINE_boolean("report", False, "Measure nothing: the other files anew from measurements.csv.")
 _CACHE = flags.DEFINE_string("cache", "runs/theory/cache", "Where finished measurements are kept, to go on from.")
 
 
@@ -35,7 +36,10 @@ def main(argv: list[str]) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         from scripts.theory import making  # late, for it brings TensorFlow, which takes seconds
 
-        print(making.run(quick, workers, folder, pathlib.Path(_CACHE.value), command))
+        if _REPORT.value:
+            print(making.rewrite(folder))
+        else:
+            print(making.run(quick, workers, folder, pathlib.Path(_CACHE.value), command))
     except OSError as error:
         print(f"theory: {error.filename}: {error.strerror}; choose another --output or --cache", file=sys.stderr)
         return 2

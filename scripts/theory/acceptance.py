@@ -182,6 +182,19 @@ def _batches(records: Sequence[Record]) -> Iterator[Row]:
         fit, where = slope(own), f"cos, skewed, {method}"
         claim = "… with momentum it falls: slope"
         yield Row(claim, where, fit.value, fit.stderr, _fewest(own), -math.inf, -0.2, "< −0.2")
+    for batch in (64, 256):
+        own = pick(records, experiment="batch", quantity="last_grad_norm", batch=batch)
+        fit, where = slope(own), f"cos, skewed, nsgd, batches of {batch}"
+        yield Row(
+            "large batches without momentum: slope",
+            where,
+            fit.value,
+            fit.stderr,
+            _fewest(own),
+            -math.inf,
+            -0.2,
+            "< −0.2",
+        )
     pairs = [
         (r, one(rates(records, "nsgdm", "cos", "gaussian"), T=r.T)) for r in rates(records, "nsgd", "cos", "gaussian")
     ]

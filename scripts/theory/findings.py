@@ -163,7 +163,10 @@ def rates(records: Sequence[Record]) -> str:
         fits = {method: slope(line) for method, line in own.items()}
         ratios = [a.value / b.value for a, b in zip(own["nigt"], own["nsgdm"], strict=True)]
         cells = [f"{fit.value:.3f} ± {fit.stderr:.1g}" for fit in fits.values()]
-        lines.append([f"{objective}, {noise}", *cells, f"{ratios[0]:.2f} → {ratios[-1]:.2f}", f"{own['nigt'][-1].T:,}"])
+        longest = f"{own['nigt'][-1].T:,}"
+        if own["nsgd"][-1].T != own["nigt"][-1].T:
+            longest += f"; without momentum {own['nsgd'][-1].T:,}"
+        lines.append([f"{objective}, {noise}", *cells, f"{ratios[0]:.2f} → {ratios[-1]:.2f}", longest])
     header = (
         "problem",
         "slope without momentum",

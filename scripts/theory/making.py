@@ -4,6 +4,7 @@ import json
 import pathlib
 import time
 
+from data.errors import InputError
 from scripts.theory import acceptance, execution, figures, plan, report, tables, tasks
 from trainers.checkout import git_state
 from trainers.run_directory import describe_device, write_atomically
@@ -31,13 +32,25 @@ def run(quick: bool, workers: int, output: pathlib.Path, cache: pathlib.Path, co
     # A task that the cache held counts with the time that it took then.
     made |= {"task_seconds": round(sum(own.seconds for own in done)), "wall_seconds": round(time.monotonic() - start)}
     write_atomically(output / "measurements.csv", tables.as_csv(tables.record_rows(records), tables.RECORD_COLUMNS))
-    # From here on, all is made from that file, so that anyone can make it again from it.
+    write_atomically(output / "made.json", json.dumps(made, indent=2) + "\n")
+    return rewrite(output)
+
+
+def rewrite(output: pathlib.Path) -> str:
+    """Makes the tables, the figures and the report from measurements.csv and made.json; returns the acceptance table.
+
+    Raises:
+      InputError: One of the two is missing or broken.
+    """
     records = tables.read_records(output / "measurements.csv")
+    try:
+        made = json.loads((output / "made.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{output / 'made.json'}: {error}; measure with `make theory`") from error
     write_atomically(output / "rates.csv", tables.as_csv(tables.rate_rows(records), tables.RATE_COLUMNS))
     rows = acceptance.rows(records)
     cells = [row.cells() for row in rows]
     write_atomically(output / "acceptance.csv", tables.as_csv(cells, acceptance.COLUMNS))
-    write_atomically(output / "made.json", json.dumps(made, indent=2) + "\n")
     for name, draw in figures.FIGURES.items():
         figures.save(draw(records), output / f"{name}.png")
     write_atomically(output / "report.md", report.text(records, rows, made))
