@@ -19,9 +19,15 @@ export CUDA_VISIBLE_DEVICES = -1
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
 # What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket MAX_HOURS=12 PRICE=1 (a core-hour).
-ON_TPU = --tpu=$(TPU) $(foreach name,ZONE PROJECT BUCKET DATA NAME MAX_HOURS MAX_RESTARTS EXPECTED_HOURS,$(if $($(name)),\
-  "--$(shell echo $(name) | tr A-Z a-z)=$($(name))")) $(if $(PRICE),"--price_per_core_hour=$(PRICE)") --seed=$(SEED) \
-  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(SPOT),--spot) $(if $(YES),--yes) $(if $(DRY_RUN),--dry_run)
+# NAME is taken from make's command line alone: some shells export one of their own.
+ON_TPU = $(call quoted,--tpu=$(TPU)) $(foreach name,ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS,$(if $($(name)),\
+  $(call quoted,--$(shell echo $(name) | tr A-Z a-z)=$($(name))))) $(if $(filter command,$(origin NAME)),$(call quoted,--name=$(NAME))) \
+  $(if $(PRICE),$(call quoted,--price_per_core_hour=$(PRICE))) $(call quoted,--seed=$(SEED)) \
+  $(foreach binding,$(GIN),$(call quoted,--gin_param=$(binding))) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
+  $(if $(call yes,$(DRY_RUN)),--dry_run)
+# A value as the shell takes it whole, and whether one says yes: YES=0 does not.
+quoted = '$(subst ','\'',$(1))'
+yes = $(filter 1 yes true on,$(1))
 
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
@@ -62,6 +68,12 @@ bert-data: $(VENV)/.ready ## The paper's text (.data/paper/text) from DUMP=file|
 	  $(if $(SHARDS),--shards=$(SHARDS)) $(if $(WORKERS),--workers=$(WORKERS)) $(if $(BEAM),"--beam=$(BEAM)") \
 	  $(if $(filter command line environment,$(origin SEED)),--seed=$(SEED))
 
+ifdef TPU
+ifeq ($(SCALE),laptop)
+$(error TPU=$(TPU) runs the paper's scale; leave SCALE=laptop out)
+endif
+endif
+
 # A run goes to runs/SCALE/NAME-sSEED unless MODEL_DIR says otherwise; the same command resumes it.
 bert-nigt: ## BERT masked-LM pretraining with NIGT (section 5.2)
 bert-adam: ## BERT masked-LM pretraining with Adam (section 5.2)
@@ -76,7 +88,7 @@ else
 	@if [ $(SCALE) = laptop ]; then $(PY) -m data.laptop --data_dir=.data/laptop; fi
 	@$(PY) -m trainers.train --gin_file=configs/$(SCALE)/$(subst -,_,$@).gin --seed=$(SEED) \
 	  --model_dir=$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED)) \
-	  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(THREADS),--threads=$(THREADS))
+	  $(foreach binding,$(GIN),$(call quoted,--gin_param=$(binding))) $(if $(THREADS),--threads=$(THREADS))
 endif
 
 # bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
@@ -87,7 +99,7 @@ bert-sgd-sweep: ## The same for bert-sgd
 resnet-nigt-sweep: ## The same for resnet-nigt
 resnet-sgd-sweep: ## The same for resnet-sgd
 resnet-adam-sweep: ## The same for resnet-adam
-AXES = $(foreach axis,$(SWEEP),"--axis=$(axis)")
+AXES = $(foreach axis,$(SWEEP),$(call quoted,--axis=$(axis)))
 ifdef TPU
 $(SWEEPS): $(VENV)/.ready
 	@$(PY) -m scripts.launch_tpu sweep --experiment=$(subst -,_,$(@:-sweep=)) --phase=tune \
@@ -96,7 +108,7 @@ else
 $(SWEEPS): $(VENV)/.ready
 	@if [ $(SCALE) = laptop ]; then $(PY) -m data.laptop --data_dir=.data/laptop; fi
 	@$(PY) -m scripts.sweep --gin_file=configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin --seed=$(SEED) $(AXES) \
-	  $(foreach binding,$(GIN),"--gin_param=$(binding)") $(if $(STORAGE),"--storage=$(STORAGE)") \
+	  $(foreach binding,$(GIN),$(call quoted,--gin_param=$(binding))) $(if $(STORAGE),$(call quoted,--storage=$(STORAGE))) \
 	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(THREADS),--threads=$(THREADS))
 endif
 

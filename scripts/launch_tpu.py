@@ -116,34 +116,42 @@ def _launch(values: flags.FlagValues, verb: str) -> int:
     del verb
     wanted, cost = _request(values, values.gin_param, values.name)
     if values.dry_run:
-        return _print_plans([wanted], cost)
+        return _print_plans([wanted], cost, values.state_dir)
     states = _states(values)
     _refuse_a_second(states, wanted.name)
     if not _confirmed(values, cost.line()):
         return ExitStatus.FAILED
-    launch = Launch(State(wanted), states, values.poll_seconds, _print)
-    return _finish(values, launch, launch.run())
+    return _run(Launch(_state(values, wanted), states, values.poll_seconds, _print))
+
+
+def _state(values: flags.FlagValues, wanted: request.Request) -> State:
+    results = str(pathlib.Path(values.results).resolve()) if values.collect else ""
+    return State(wanted, results=results, results_phase=values.phase)
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except OSError:  # `… | tee log`, and tee has gone; what comes goes nowhere, and the launch goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _finish(values: flags.FlagValues, launch: Launch, status: ExitStatus) -> int:
-    """Brings a finished run's rows to results/."""
-    if status in (ExitStatus.DONE, ExitStatus.DIVERGED) and values.collect:
-        _collect(values, [launch.folder])
-    return status
+def _run(launch: Launch, attach: bool = False) -> int:
+    """Follows a run to its end, and brings its rows to the results, also where its TPU could not be deleted."""
+    try:
+        return launch.run(attach)
+    finally:
+        if launch.has_fetched and launch.state.results and _is_done(launch.folder):
+            _collect(launch.state, [launch.folder])
 
 
-def _collect(values: flags.FlagValues, folders: list[pathlib.Path]) -> None:
+def _collect(state: State, folders: list[pathlib.Path]) -> None:
     """A process of its own: as a module it would bring its flags along."""
     runs = ",".join(str(folder.resolve()) for folder in folders)
-    output = pathlib.Path(values.results).resolve()
-    command = [sys.executable, "-m", "trainers.results", f"--runs={runs}", f"--output={output}", "--replace"]
-    done = subprocess.run([*command, f"--phase={values.phase}"], cwd=ROOT)
+    command = [sys.executable, "-m", "trainers.results", f"--runs={runs}", f"--output={state.results}", "--replace"]
+    done = subprocess.run([*command, f"--phase={state.results_phase}"], cwd=ROOT)
     if done.returncode:
-        raise RunError(f"the runs are in {runs}, and could not be brought to {output}")
+        raise RunError(f"the runs are in {runs}, and could not be brought to {state.results}")
 
 
 def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
@@ -163,6 +171,10 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
     limit = values.max_hours
     if limit is None:
         raise InputError("--max_hours has no value: how long the TPU may exist at most, in hours")
+    if values.data is None and not any(".data_dir" in binding for binding in bindings):
+        raise InputError(
+            "--data has no value: gs://BUCKET/FOLDER with the records; no VM has them (make … DATA=gs://…)"
+        )
     state = git_state()
     wanted = request.Request(
         name=name or request.default_name(given["experiment"], bindings, values.seed, hardware.accelerator),
@@ -194,11 +206,11 @@ def _validate_experiment(experiment: str, bindings: list[str], cores: int) -> tu
     return config.trainer.train_steps, batch_size
 
 
-def _print_plans(requests: list[request.Request], cost) -> int:
+def _print_plans(requests: list[request.Request], cost, states: str) -> int:
     print(f"# {cost.line(len(requests))}")
     for wanted in requests:
         print(f"# {wanted.name}; the polls are repeated, and after a preemption what stands from create to fetch")
-        for command in commands.plan(wanted):
+        for command in commands.plan(wanted, states):
             print(gcloud.show(command))
     return ExitStatus.DONE
 
@@ -221,27 +233,31 @@ def _sweep(values: flags.FlagValues, verb: str) -> int:
     runs = {}
     for point in grid.points(grid.load(values.grid, values.axis)):
         bindings = [*values.gin_param, *point.bindings]
-        name = f"{values.experiment}-{values.tpu}-{point.name}".lower().replace(".", "p")
-        name = "".join(c if c.isalnum() else "-" for c in name)
-        wanted, cost = _request(values, bindings, f"{name}-s{values.seed}")
+        wanted, cost = _request(values, bindings, request.point_name(values, point.name, bindings))
+        if wanted.name in runs:
+            raise InputError(f"{wanted.name}: two points of the sweep have the same name; leave one out")
         runs[wanted.name] = (wanted, cost)
     requests, cost = [wanted for wanted, _ in runs.values()], next(iter(runs.values()))[1]
     if values.dry_run:
-        return _print_plans(requests, cost)
+        return _print_plans(requests, cost, values.state_dir)
     states = _states(values)
     waiting = [wanted for wanted in requests if not _is_done(states.folder / wanted.name)]
     for wanted in waiting:
         _refuse_a_second(states, wanted.name)
     if waiting and not _confirmed(values, cost.line(len(waiting))):
         return ExitStatus.FAILED
-    outcomes = sweep.run_all([_quiet_launch(values, states, wanted) for wanted in waiting], values.parallel)
+    outcomes = sweep.run_all([_quiet_launch(values, states, wanted) for wanted in waiting], values.parallel, _print)
     finished = [states.folder / name for name in runs if _is_done(states.folder / name)]
     if finished and values.collect:
-        _collect(values, finished)
+        _collect(_state(values, requests[0]), finished)
     missing = [name for name in runs if not _is_done(states.folder / name)]
     left = [outcome for outcome in outcomes.values() if "LEFT AT GOOGLE" in outcome]
     if missing or left:
-        raise RunError("; ".join([f"{len(missing)} of {len(runs)} points are not done: {', '.join(missing)}", *left]))
+        message = "; ".join([f"{len(missing)} of {len(runs)} points are not done: {', '.join(missing)}", *left])
+        if left or not sweep.was_stopped(outcomes):
+            raise RunError(message)
+        print(f"launch: {message}", file=sys.stderr)
+        return ExitStatus.INTERRUPTED
     return ExitStatus.DONE
 
 
@@ -253,11 +269,11 @@ def _quiet_launch(values: flags.FlagValues, states: StateFile, wanted: request.R
         with open(states.folder / f"{wanted.name}.out", "a") as file:
             print(text, file=file)
 
-    return Launch(State(wanted), states, values.poll_seconds, write)
+    return Launch(_state(values, wanted), states, values.poll_seconds, write)
 
 
 def _refuse_a_second(states: StateFile, name: str) -> None:
-    if states.path(name).exists() and states.read(name).may_exist:
+    if states.path(name).exists() and (states.read(name).may_exist or states.read(name).launcher_is_alive):
         raise InputError(
             f"{name}: launched already and {states.read(name).phase}; see `python -m scripts.launch_tpu status "
             f"{name}`, then attach or delete"
@@ -273,7 +289,14 @@ def _is_done(folder: pathlib.Path) -> bool:
 def _status(values: flags.FlagValues, verb: str, *names: str) -> int:
     del verb
     states = _states(values)
-    for state in [states.read(name) for name in names] or states.all():
+    for name in names or states.names():
+        try:
+            state = states.read(name)
+        except InputError as error:
+            if names:
+                raise
+            print(error)
+            continue
         launcher = f"launcher {state.process}" if state.launcher_is_alive else "no launcher at work"
         line = f"{state.request.name}: {state.phase}, restarts {state.restarts}, {launcher}"
         if names:
@@ -304,7 +327,7 @@ def _logs(values: flags.FlagValues, verb: str, name: str) -> int:
 def _take_over(values: flags.FlagValues, verb: str, name: str) -> int:
     states = _states(values)
     state = states.read(name)
-    if not state.may_exist:
+    if not (state.may_exist or state.launcher_is_alive):
         print(f"launch: {name} is {state.phase}: nothing of it is at Google")
         return ExitStatus.DONE
     if state.launcher_is_alive and verb == "attach":
@@ -319,7 +342,7 @@ def _take_over(values: flags.FlagValues, verb: str, name: str) -> int:
         raise InputError(f"{name} is {state.phase}, not running: delete it and launch again")
     launch = Launch(state, states, values.poll_seconds, _print)
     if verb == "attach":
-        return _finish(values, launch, launch.run(attach=True))
+        return _run(launch, attach=True)
     launch.delete()
     return ExitStatus.DONE
 
@@ -329,7 +352,7 @@ def _wait_for_launcher(states: StateFile, name: str) -> None:
     state = states.read(name)
     print(f"launch: asking the launcher of {name}, process {state.process}, to end", flush=True)
     states.ask_to_stop(name)
-    while state.launcher_is_alive and state.may_exist:
+    while state.launcher_is_alive:
         time.sleep(0.2)
         state = states.read(name)
 

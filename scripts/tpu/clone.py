@@ -10,7 +10,7 @@ from data.errors import RunError
 REPOSITORY = "nigt.git"  # its name in the archive
 
 
-def pack(root: pathlib.Path, commit: str, archive: pathlib.Path) -> None:
+def pack(root: pathlib.Path, commit: str, archive: pathlib.Path, script: pathlib.Path) -> None:
     """Writes one commit as a repository that has nothing else, so that run.json on the VM names it.
 
     Not the last commit: the clone may have gone on since the launch was asked for, when a TPU is created anew after a
@@ -20,6 +20,7 @@ def pack(root: pathlib.Path, commit: str, archive: pathlib.Path) -> None:
       root: The clone.
       commit: In full.
       archive: The tar file to write.
+      script: Where to put that commit's scripts/tpu file of the same name.
 
     Raises:
       RunError: git has no such commit any more.
@@ -30,12 +31,14 @@ def pack(root: pathlib.Path, commit: str, archive: pathlib.Path) -> None:
         # Version 2 of the protocol is the one in which any commit may be asked for, not only a branch's last.
         fetch = ("-c", "protocol.version=2", "-C", repository, "fetch", "--quiet", "--depth=1")
         _git(*fetch, root.as_uri(), f"{commit}:refs/heads/launched")
+        script.write_text(_git("-C", repository, "show", f"{commit}:scripts/tpu/{script.name}"), encoding="utf-8")
         with tarfile.open(archive, "w") as tar:
             tar.add(repository, REPOSITORY)
 
 
-def _git(*arguments: str) -> None:
+def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-        raise RunError(f"git {next(word for word in arguments if word in ('init', 'fetch'))}: {lines[-1]}")
+        raise RunError(f"git {next(word for word in arguments if word in ('init', 'fetch', 'show'))}: {lines[-1]}")
+    return done.stdout

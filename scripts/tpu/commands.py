@@ -1,5 +1,6 @@
 """The gcloud commands of a launch, as lists: what is run is what --dry_run prints."""
 
+import math
 import shlex
 
 from scripts.tpu.request import Request
@@ -7,6 +8,7 @@ from scripts.tpu.request import Request
 HOME = "nigt"  # the folder on the VM, in the home directory
 ARCHIVE, SCRIPT = "nigt.git.tar", "vm.sh"
 LOGS = "logs"
+GRACE = 1800.0  # seconds
 
 
 class Commands:
@@ -34,6 +36,7 @@ class Commands:
                 f"--node-id={request.name}",
                 f"--accelerator-type={machine.accelerator}",
                 f"--runtime-version={machine.runtime_version}",
+                f"--valid-until-duration={math.ceil(3600 * request.max_hours)}s",  # nobody may be there later
                 *spot,
             ]
         return [
@@ -44,10 +47,9 @@ class Commands:
         ]
 
     def delete(self) -> list[list[str]]:
-        """Deletes what `create` made: a queued resource goes with its TPU."""
-        if self._request.queued:
-            return [[*self._queued("delete"), "--force"]]
-        return [self._tpu("delete")]
+        """Deletes what `create` made. A queued resource takes its TPU along, unless it went without it before."""
+        queued = [[*self._queued("delete"), "--force"]] if self._request.queued else []
+        return [*queued, self._tpu("delete")]
 
     def make_folder(self) -> list[str]:
         """The folder that the files are copied to."""
@@ -61,12 +63,23 @@ class Commands:
         """Installs the locked environment on the VM."""
         return self._vm("setup", self._request.commit)
 
-    def start(self, preemptions: int) -> list[str]:
-        """Starts the run, or finds that it is at work."""
+    def set_up_workers(self) -> list[str]:
+        """What the machine's file asks for on every worker of a pod."""
+        return [*self._tpu("ssh"), "--worker=all", f"--command={self._request.machine.worker_setup}"]
+
+    def start(self, preemptions: int, seconds_left: float) -> list[str]:
+        """Starts the run, or finds that it is at work.
+
+        Args:
+          preemptions: For run.json.
+          seconds_left: Until max_hours are over; GRACE later the VM deletes itself.
+        """
         request = self._request
         environment = dict(request.machine.environment)
         environment.setdefault("TPU_NAME", request.name)  # a pod is found by its name
         environment["NIGT_PREEMPTIONS"] = str(preemptions)
+        environment |= {"NIGT_ZONE": request.zone, "NIGT_PROJECT": request.project}
+        environment["NIGT_DELETE_AFTER"] = str(math.ceil(max(0.0, seconds_left) + GRACE))
         settings = [f"{name}={value}" for name, value in sorted(environment.items())]
         train = [f"--gin_file={request.gin_file}", f"--seed={request.seed}"]
         train += [f"--gin_param={binding}" for binding in request.all_bindings]
@@ -75,6 +88,10 @@ class Commands:
     def poll(self, offset: int) -> list[str]:
         """Prints how the run is, and its log from a byte on."""
         return self._vm("poll", str(offset))
+
+    def again(self) -> list[str]:
+        """Makes `start` go on with a run that was stopped."""
+        return self._vm("again")
 
     def stop(self) -> list[str]:
         """Stops the run at a checkpoint and copies its files to the bucket."""
@@ -87,6 +104,11 @@ class Commands:
     def fetch(self, folder: str) -> list[str]:
         """Copies that folder here."""
         return [*self._scp(), "--recurse", f"{self._request.name}:{HOME}/{LOGS}/{self._request.name}", folder]
+
+    def fetch_from_bucket(self, folder: str) -> list[str]:
+        """The same from the bucket, where the VM cannot be reached."""
+        files = [f"{self._request.folder}/{name}" for name in ("config.gin", "run.json", "metrics.csv")]
+        return ["gcloud", "storage", "cp", "--quiet", *files, folder]
 
     def _vm(self, *arguments: str) -> list[str]:
         return self._ssh(["bash", f"{HOME}/{SCRIPT}", *arguments])
@@ -105,22 +127,24 @@ class Commands:
         return ["gcloud", "compute", "tpus", "queued-resources", verb, self._request.name, *self._where]
 
 
-def plan(request: Request) -> list[list[str]]:
+def plan(request: Request, states: str = "runs/tpu") -> list[list[str]]:
     """The commands of a run that nothing disturbs, in order; `poll` stands for as many as it takes."""
-    commands = Commands(request)
+    commands, folder = Commands(request), f"{states}/{request.name}"
     waiting = [commands.describe_queued()] if request.queued else []
+    workers = [commands.set_up_workers()] if request.machine.worker_setup else []
     return [
         commands.describe(),
         *waiting,
         commands.create(),
         *waiting,
         commands.make_folder(),
-        commands.copy(f"runs/tpu/{request.name}/{ARCHIVE}", f"scripts/tpu/{SCRIPT}"),
+        commands.copy(f"{folder}/{ARCHIVE}", f"{folder}/{SCRIPT}"),
         commands.set_up(),
-        commands.start(0),
+        *workers,
+        commands.start(0, 3600 * request.max_hours),
         commands.poll(0),
         commands.pack(),
-        commands.fetch(f"runs/tpu/{request.name}"),
+        commands.fetch(f"{states}/.{request.name}.partial"),
         *commands.delete(),
         commands.describe(),
         *waiting,

@@ -3,11 +3,14 @@
 import contextlib
 import enum
 import os
+import re
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
+from typing import BinaryIO
 
 from scripts.tpu.commands import Commands
 from scripts.tpu.request import Request
@@ -15,7 +18,19 @@ from scripts.tpu.request import Request
 # A describe or an ssh that takes longer has lost its connection.
 _SECONDS = 120
 _SLOW_SECONDS = 3600  # creating, copying, installing
-_GONE = ("PREEMPTED", "TERMINATED", "STOPPED", "STOPPING", "SUSPENDED", "SUSPENDING", "FAILED", "DELETING", "HIDDEN")
+_SECONDS_FOR_THE_REST = 5
+_GONE = (
+    "PREEMPTED",
+    "TERMINATED",
+    "STOPPED",
+    "STOPPING",
+    "SUSPENDED",
+    "SUSPENDING",
+    "FAILED",
+    "DELETING",
+    "HIDDEN",
+    "UNKNOWN",
+)
 
 
 class Presence(enum.Enum):
@@ -52,23 +67,39 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             start_new_session=True,
         )
     except FileNotFoundError as error:
         raise GcloudError("gcloud is not installed, or not on the PATH: cloud.google.com/sdk") from error
-    end = time.monotonic() + seconds
-    while True:
+    parts: tuple[list[bytes], list[bytes]] = ([], [])
+    readers = [
+        threading.Thread(target=_read, args=(stream, part), daemon=True)
+        for stream, part in zip((process.stdout, process.stderr), parts, strict=True)
+    ]
+    for reader in readers:
+        reader.start()
+    end, status = time.monotonic() + seconds, None
+    while status is None:
         try:
-            output, errors = process.communicate(timeout=0.25)
-            return subprocess.CompletedProcess(command, process.returncode, output, errors)
+            status = process.wait(0.25)
         except subprocess.TimeoutExpired:
             if time.monotonic() < end and not stopped():
                 continue
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.wait()
             return subprocess.CompletedProcess(command, 255, "", f"no answer within {seconds:g} s")
+    for reader in readers:
+        # A process that ssh leaves behind may hold the pipe for ever; what the command itself has said is there.
+        reader.join(_SECONDS_FOR_THE_REST)
+    output, errors = (b"".join(part).decode(errors="replace") for part in parts)
+    return subprocess.CompletedProcess(command, status, output, errors)
+
+
+def _read(stream: BinaryIO, parts: list[bytes]) -> None:
+    with stream:
+        while part := stream.read1(65536):
+            parts.append(part)
 
 
 def short(command: list[str], seconds: float = _SECONDS) -> subprocess.CompletedProcess:
@@ -77,9 +108,11 @@ def short(command: list[str], seconds: float = _SECONDS) -> subprocess.Completed
 
 
 def last_line(done: subprocess.CompletedProcess) -> str:
-    """What gcloud said last."""
+    """What gcloud said went wrong: the last line that begins with ERROR, else its last; no e-mail address."""
     lines = [line for line in (done.stderr or done.stdout).strip().splitlines() if line.strip()]
-    return lines[-1][:300] if lines else f"status {done.returncode}, no message"
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    line = (errors or lines or [f"status {done.returncode}, no message"])[-1]
+    return re.sub(r"[^\s\[\]()<>'\"]+@[\w.-]+", "…", line)[:300]
 
 
 def presence(request: Request) -> tuple[Presence, str]:

@@ -7,19 +7,17 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 
 from data.errors import RunError
-from scripts.tpu import clone, gcloud
+from scripts.tpu import clone, deletion, gcloud
 from scripts.tpu.commands import ARCHIVE, SCRIPT, Commands
 from scripts.tpu.gcloud import Presence
 from scripts.tpu.state import State, StateFile, process_start
 from trainers.exit_status import ExitStatus
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-DELETE_TRIALS = 6
 SET_UP_TRIALS = 5
 
 
@@ -29,6 +27,10 @@ class Preempted(Exception):
 
 class Stopped(Exception):
     """A signal, or the end of max_hours."""
+
+
+class NotSurelyOurs(Exception):
+    """Something of the name is there that this launch may or may not have created."""
 
 
 class Launch:
@@ -47,6 +49,9 @@ class Launch:
         self._poll_seconds = poll_seconds
         self._signal: str | None = None
         self._ending = False
+        self._was_created = False
+        self._is_saved = True  # in the bucket
+        self.has_fetched = False  # the run's record and metrics
         self._wake = threading.Event()
 
     @property
@@ -63,29 +68,33 @@ class Launch:
         Raises:
           RunError: One line for the user. What was created is deleted first, or named.
         """
-        with self._taking_signals():
+        with self._states.lock(self._request.name), self._taking_signals():
             if not attach:
                 self._require_free_name()
                 self.state.started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             self.state.process, self.state.process_start = os.getpid(), process_start(os.getpid())
             self._states.forget_to_stop(self._request.name)
-            status, error = ExitStatus.FAILED, None
+            status, error, left = ExitStatus.FAILED, None, None
             try:
                 status = self._until_the_end(attach)
                 self.state.outcome = f"exit status {int(status)}"
             except Stopped as stopped:
                 status, error = ExitStatus.INTERRUPTED, str(stopped)
                 self._save_what_there_is()
+            except NotSurelyOurs as doubt:
+                left = deletion.left(self._request, str(doubt))
+                self._keep_if_possible("left")
             except (RunError, gcloud.GcloudError) as failure:
                 error = str(failure)
             except Exception as failure:  # whatever it is: what was created has to go
                 error = f"unexpected: {failure!r}"
-            left = self._delete()
-        self.state.process = 0
-        if error:
-            self.state.outcome = error
-        self._keep(self.state.phase)
-        self._states.forget_to_stop(self._request.name)
+            finally:
+                left = left or self._delete()
+            self.state.process = 0
+            if error:
+                self.state.outcome = error
+            self._keep_if_possible(self.state.phase)
+            self._states.forget_to_stop(self._request.name)
         if left:
             raise RunError(f"{error + '; and ' if error else ''}{left}")
         if error and status is not ExitStatus.INTERRUPTED:
@@ -145,19 +154,27 @@ class Launch:
             )
 
     def _create(self) -> None:
+        self._prepare()
         self._keep("creating")
+        self._was_created = False
         self._say(f"creating {self._request.name} ({self._request.machine.accelerator}, {self._request.zone})")
         done = self._call(self._commands.create())
         if done.returncode:
             if "ALREADY_EXISTS" in done.stderr:
-                self._keep("new")
+                raise NotSurelyOurs(
+                    "exists already, says Google, though it was not there before: somebody else's, or this launch's, "
+                    "if an answer was lost"
+                )
             raise RunError(f"{self._request.name} was not created: {gcloud.last_line(done)}")
+        self._was_created = True
         shown = ""
         while True:
             self._look_at_the_time()
             found, word = gcloud.presence(self._request)
             if found is Presence.READY:
                 return
+            if word == "FAILED":
+                raise RunError(f"Google could not create {self._request.name}: {word}")
             if found is Presence.GONE:
                 raise Preempted(f"taken back before it was ready ({word})")
             if word != shown:
@@ -165,19 +182,28 @@ class Launch:
                 shown = word
             self._rest()
 
+    def _prepare(self) -> None:
+        """What goes to the VM, before anything costs money."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        clone.pack(ROOT, self._request.commit, self.folder / ARCHIVE, self.folder / SCRIPT)
+
     def _set_up(self) -> None:
         self._keep("setting up")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        archive = self.folder / ARCHIVE
-        clone.pack(ROOT, self._request.commit, archive)
         self._say(f"installing requirements/tpu_vm.txt at commit {self._request.commit[:7]}")
+        files = [self.folder / name for name in (ARCHIVE, SCRIPT)]
         self._insist(self._commands.make_folder(), marked=False)
-        self._insist(self._commands.copy(str(archive), str(ROOT / "scripts" / "tpu" / SCRIPT)), marked=False)
-        archive.unlink()
+        self._insist(self._commands.copy(*map(str, files)), marked=False)
+        for file in files:
+            file.unlink()
         self._insist(self._commands.set_up())
-        self._insist(self._commands.start(self.state.restarts))
+        if self._request.machine.worker_setup:
+            self._insist(self._commands.set_up_workers(), marked=False)
+        self._start()
         self._keep("running")
         self._say("the run has started")
+
+    def _start(self) -> None:
+        self._insist(self._commands.start(self.state.restarts, self._seconds_left()))
 
     def _follow(self) -> ExitStatus:
         """Shows the log until the run ends; goes on after lost connections."""
@@ -196,29 +222,45 @@ class Launch:
             losses, offset = 0, int(words[-1])
             for line in log.splitlines():
                 if line.strip() and line.strip() != "nigt-vm: done":
-                    self._show(line)
+                    self._say(line, name="")
             if words[1] == "gone":
                 self._count_restart("the machine was started anew")
-                self._insist(self._commands.start(self.state.restarts))
+                self._start()
             if words[1] == "ended":
                 number = int(words[2])
-                known = number in ExitStatus.__members__.values()
                 if number == ExitStatus.INTERRUPTED:
-                    # The machine is being taken back: it told the training, and says so itself in a moment.
+                    # The machine is being taken back, or mended: it told the training, and says so itself in a moment.
                     self._require_presence(patience=5)
-                return ExitStatus(number) if known else ExitStatus.FAILED
+                    self._count_restart("the training was told to stop")
+                    self._insist(self._commands.again())
+                    self._start()
+                    continue
+                self._is_saved = words[3] == "saved"
+                return ExitStatus(number) if number in ExitStatus.__members__.values() else ExitStatus.FAILED
             self._rest()
 
     def _fetch(self) -> None:
-        """The small files of the run, to runs/tpu/NAME."""
-        self._insist(self._commands.pack())
+        """The small files of the run, to runs/tpu/NAME; from the bucket, where the VM does not give them."""
         new = self._states.folder / f".{self._request.name}.partial"
         shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        self._insist(self._commands.fetch(str(new)), marked=False)
+        (new / self._request.name).mkdir(parents=True)
+        try:
+            self._insist(self._commands.pack())
+            self._insist(self._commands.fetch(str(new)), marked=False)
+        except RunError as error:
+            self._say(f"{error}; trying the bucket")
+            done = self._call(self._commands.fetch_from_bucket(str(new / self._request.name)))
+            if done.returncode:
+                raise RunError(f"{error}; nor from the bucket: {gcloud.last_line(done)}") from error
         for file in (new / self._request.name).iterdir():
             file.rename(self.folder / file.name)
         shutil.rmtree(new)
+        self.has_fetched = True
+        if not self._is_saved:
+            raise RunError(
+                f"the run's record and metrics are in {self.folder}, but its checkpoints and its export could not be "
+                f"copied to {self._request.folder} ({self.folder}/out.log says why) and go with the TPU"
+            )
         self._say(f"the run's record and metrics are in {self.folder}; the rest is in {self._request.folder}")
 
     def _save_what_there_is(self) -> None:
@@ -228,7 +270,7 @@ class Launch:
         self._say("stopping the run at a checkpoint")
         self._signal, self._ending = None, True
         try:
-            done = self._call(self._commands.stop(), seconds=180)
+            done = self._call(self._commands.stop(), seconds=240)
             if done.returncode == 0:
                 self._fetch()
             else:
@@ -240,30 +282,12 @@ class Launch:
         """Deletes, and looks whether it is gone; what is left and how to delete it, or None."""
         if not self.state.may_exist:
             return None
-        self._keep("deleting")
-        self._say(f"deleting {self._request.name}")
-        word = "no answer"
-        for trial in range(DELETE_TRIALS):
-            try:
-                for command in self._commands.delete():
-                    done = gcloud.run(command)
-                    if done.returncode and "NOT_FOUND" not in done.stderr:
-                        word = gcloud.last_line(done)
-                found, state = gcloud.presence(self._request)
-            except (gcloud.GcloudError, OSError) as error:  # the user has to be told what is left all the same
-                found, state, word = Presence.UNKNOWN, "", str(error)
-            if found is Presence.ABSENT:
-                self._keep("deleted")
-                return None
-            word = word if found is Presence.UNKNOWN else f"{word}, it is {state}"
-            # Not interruptible: what stays costs money.
-            threading.Event().wait(min(self._poll_seconds * 2**trial, 60))
-        self._keep("left")
-        commands = "; ".join(gcloud.show(command) for command in self._commands.delete())
-        return (
-            f"LEFT AT GOOGLE, AND COSTS MONEY: {self._request.name} in {self._request.zone} of project "
-            f"{self._request.project} could not be deleted ({word}). Delete it: {commands}"
-        )
+        # A creation that was cut off may be seen late.
+        looks = 3 if self.state.phase == "creating" and not self._was_created else 1
+        self._keep_if_possible("deleting")
+        left = deletion.delete(self._request, self._poll_seconds, looks, self._say)
+        self._keep_if_possible("left" if left else "deleted")
+        return left
 
     def _insist(self, command: list[str], marked: bool = True) -> None:
         """Runs a command on the VM until it has done its work, over lost connections; all of them may be repeated.
@@ -273,7 +297,7 @@ class Launch:
 
         Raises:
           RunError: The VM's part failed.
-          Preempted: The TPU is not there any more.
+          Preempted: The TPU was taken back.
         """
         for trial in range(SET_UP_TRIALS):
             done = self._call(command)
@@ -288,11 +312,13 @@ class Launch:
         raise RunError(f"{SET_UP_TRIALS} trials of `{gcloud.show(command)[:200]}` failed: {gcloud.last_line(done)}")
 
     def _require_presence(self, patience: int = 1) -> None:
-        """Raises Preempted where the TPU is gone."""
+        """Raises Preempted where the TPU was taken back, RunError where somebody has deleted it."""
         for _ in range(patience):
             found, word = gcloud.presence(self._request)
-            if found in (Presence.GONE, Presence.ABSENT):
+            if found is Presence.GONE:
                 raise Preempted(f"the TPU was taken back ({word})")
+            if found is Presence.ABSENT:  # what Google takes back stays in its lists
+                raise RunError(f"somebody has deleted the TPU; the same command goes on from {self._request.folder}")
             if patience > 1:
                 self._rest()
 
@@ -322,8 +348,16 @@ class Launch:
         self.state.phase = phase
         self._states.write(self.state)
 
-    def _say(self, text: str) -> None:
-        self._show(f"launch: {text}")
+    def _keep_if_possible(self, phase: str) -> None:
+        """A full disk must not keep anything from being deleted."""
+        try:
+            self._keep(phase)
+        except OSError as error:
+            self._say(f"{self._states.path(self._request.name)}: {error.strerror}; it should say: {phase}")
+
+    def _say(self, text: str, name: str = "launch: ") -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+            self._show(name + text)
 
     @contextlib.contextmanager
     def _taking_signals(self):
@@ -335,7 +369,8 @@ class Launch:
         def note(number, frame):
             del frame
             self.stop(signal.Signals(number).name)
-            print(f"launch: {self._signal}: ending what was begun", file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # not print, which the signal may have interrupted
+                os.write(2, f"launch: {self._signal}: ending what was begun\n".encode())
 
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         previous = {number: signal.signal(number, note) for number in numbers}

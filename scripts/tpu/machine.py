@@ -14,6 +14,7 @@ from trainers.configurable import configurable
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CORES_OF_A_HOST = 8
 _ACCELERATOR = re.compile(r"v3-(8|32|64|128|256|512|1024|2048)")
+_IMAGE = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
 _RUNTIME = re.compile(r"tpu-vm-tf-(?P<version>\d+\.\d+\.\d+)(?P<pod>-pod)?-(?P<api>pjrt|se)")
 
 
@@ -29,6 +30,7 @@ class Machine:
       api: "pjrt" or "se": how TensorFlow reaches the TPU.
       price_per_core_hour: In the currency of the bill.
       environment: Variables of the training process; TPU_NAME is among them on one host.
+      worker_setup: A shell command for every worker before the run; "" for none.
     """
 
     accelerator: str
@@ -38,6 +40,7 @@ class Machine:
     api: str
     price_per_core_hour: float
     environment: dict[str, str]
+    worker_setup: str = ""
 
     @property
     def is_pod(self) -> bool:
@@ -52,7 +55,8 @@ def tpu_machine(
     tensorflow_version: str,
     api: Literal["pjrt", "se"],
     price_per_core_hour: Annotated[float, Field(gt=0, le=1e4)],
-    libtpu_path: str = "/lib/libtpu.so",
+    libtpu_path: str = "locked",
+    worker_setup: str = "",
 ) -> Machine:
     """A machine whose parts go together.
 
@@ -63,7 +67,9 @@ def tpu_machine(
       tensorflow_version: That of requirements/tpu_vm.txt.
       api: "pjrt" on one host; "se" (StreamExecutor) on a pod, the only one that Google's own tests use for v3-32.
       price_per_core_hour: Of this accelerator, in your zone, spot or on demand as you ask for it.
-      libtpu_path: Of the image's libtpu, for PJRT.
+      libtpu_path: For PJRT; "locked": that of requirements/tpu_vm.txt, which belongs to its TensorFlow; the image's own
+        is /lib/libtpu.so.
+      worker_setup: A shell command that every worker of the TPU runs before the training is started.
 
     Raises:
       ValueError: They do not go together.
@@ -72,27 +78,14 @@ def tpu_machine(
     if not match:
         raise ValueError(f"tpu_machine.accelerator = {accelerator!r}: not a TPU v3, like v3-8 or v3-32")
     cores = int(match[1])
-    runtime = _RUNTIME.fullmatch(runtime_version)
-    if not runtime:
-        raise ValueError(
-            f"tpu_machine.runtime_version = {runtime_version!r}: not like tpu-vm-tf-2.16.1-pjrt or …-pod-se"
-        )
     is_pod = cores > CORES_OF_A_HOST
-    if bool(runtime["pod"]) != is_pod:
-        wanted = (
-            "needs a runtime with -pod in its name" if is_pod else "is one host: its runtime has no -pod in its name"
-        )
-        raise ValueError(f"tpu_machine.runtime_version = {runtime_version!r}: {accelerator} {wanted}")
-    if runtime["api"] != api:
-        raise ValueError(f"tpu_machine.api = {api!r}: the runtime {runtime_version} has {runtime['api']}")
+    if not _IMAGE.fullmatch(runtime_version):
+        raise ValueError(f"tpu_machine.runtime_version = {runtime_version!r}: not an image, like tpu-vm-tf-2.16.1-pjrt")
+    if runtime_version.startswith("tpu-vm-tf-"):
+        _check_runtime(runtime_version, accelerator, is_pod, tensorflow_version, api)
     if is_pod and api == "pjrt":
         raise ValueError(
             "tpu_machine.api = 'pjrt': TensorFlow drives a pod by StreamExecutor; take 'se' and its runtime"
-        )
-    if runtime["version"] != tensorflow_version:
-        raise ValueError(
-            f"tpu_machine.tensorflow_version = {tensorflow_version!r}: the runtime {runtime_version} has "
-            f"{runtime['version']}; both have to be the same"
         )
     locked = locked_tensorflow()
     if tensorflow_version != locked:
@@ -107,7 +100,34 @@ def tpu_machine(
         environment |= {"TPU_NAME": "local"}
     if api == "pjrt":
         environment |= {"NEXT_PLUGGABLE_DEVICE_USE_C_API": "true", "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": libtpu_path}
-    return Machine(accelerator, cores, runtime_version, tensorflow_version, api, price_per_core_hour, environment)
+    return Machine(
+        *(accelerator, cores, runtime_version, tensorflow_version, api, price_per_core_hour, environment, worker_setup)
+    )
+
+
+def _check_runtime(runtime_version: str, accelerator: str, is_pod: bool, tensorflow_version: str, api: str) -> None:
+    """What the name of an image with TensorFlow tells. One without, like v2-alpha-tpuv5, tells nothing.
+
+    Raises:
+      ValueError: It does not go with the rest.
+    """
+    runtime = _RUNTIME.fullmatch(runtime_version)
+    if not runtime:
+        raise ValueError(
+            f"tpu_machine.runtime_version = {runtime_version!r}: not like tpu-vm-tf-2.16.1-pjrt or …-pod-se"
+        )
+    if bool(runtime["pod"]) != is_pod:
+        wanted = (
+            "needs a runtime with -pod in its name" if is_pod else "is one host: its runtime has no -pod in its name"
+        )
+        raise ValueError(f"tpu_machine.runtime_version = {runtime_version!r}: {accelerator} {wanted}")
+    if runtime["api"] != api:
+        raise ValueError(f"tpu_machine.api = {api!r}: the runtime {runtime_version} has {runtime['api']}")
+    if runtime["version"] != tensorflow_version:
+        raise ValueError(
+            f"tpu_machine.tensorflow_version = {tensorflow_version!r}: the runtime {runtime_version} has "
+            f"{runtime['version']}; both have to be the same"
+        )
 
 
 def locked_tensorflow() -> str:

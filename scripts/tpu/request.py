@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import re
 
+from absl import flags
+
 from data.errors import InputError
 from scripts.tpu.machine import Machine
 
@@ -86,8 +88,19 @@ def check(field: str, value: str) -> None:
         raise InputError(f"--{field} {given}: has to be {description}")
 
 
+def point_name(values: flags.FlagValues, point: str, bindings: list[str]) -> str:
+    """Of a point of a sweep: what runs there, and a digest of all its bindings where the command line has some."""
+    name = f"{values.experiment}-{values.tpu}-{point}".lower().replace(".", "p")
+    name = "".join(c if c.isalnum() else "-" for c in name)
+    suffix = f"-s{values.seed}" + (f"-{_digest(bindings)}" if values.gin_param else "")
+    return f"{name[: 60 - len(suffix)].rstrip('-')}{suffix}"
+
+
 def default_name(experiment: str, bindings: list[str], seed: int, accelerator: str) -> str:
     """A name that says what runs; the same for the same run, so that it is found again."""
-    digest = hashlib.sha256("\n".join(bindings).encode()).hexdigest()[:6]
-    suffix = f"-{digest}" if bindings else ""
+    suffix = f"-{_digest(bindings)}" if bindings else ""
     return f"{experiment.replace('_', '-')}-s{seed}-{accelerator}{suffix}"
+
+
+def _digest(bindings: list[str]) -> str:
+    return hashlib.sha256("\n".join(bindings).encode()).hexdigest()[:6]

@@ -1,12 +1,16 @@
 """runs/tpu/NAME.json: what another terminal, or a later command, has to know of a launch. Written before anything is
 created, so that whatever exists at Google is named in a file here."""
 
+import contextlib
 import dataclasses
 import datetime
+import fcntl
 import json
 import pathlib
+import subprocess
+from collections.abc import Iterator
 
-from data.errors import InputError
+from data.errors import InputError, RunError
 from scripts.tpu.machine import Machine
 from scripts.tpu.request import Request
 from trainers.run_directory import write_atomically
@@ -24,6 +28,8 @@ class State:
       outcome: What came out, in words; empty before the end.
       process, process_start: The launcher's process number, and when it began: numbers are used again.
       started: UTC, ISO 8601.
+      results: Where its rows are to go; empty: nowhere.
+      results_phase: As what: "final", "ablation" or "tune".
     """
 
     request: Request
@@ -33,6 +39,8 @@ class State:
     process: int = 0
     process_start: str = ""
     started: str = ""
+    results: str = ""
+    results_phase: str = "final"
 
     @property
     def may_exist(self) -> bool:
@@ -80,6 +88,21 @@ class StateFile:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path(state.request.name), json.dumps(dataclasses.asdict(state), indent=2) + "\n")
 
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Keeps a second launcher from the same name.
+
+        Raises:
+          RunError: There is one at work.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / f"{name}.lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"{name}: another launcher is at work on it here; nothing was created") from None
+            yield
+
     def ask_to_stop(self, name: str) -> None:
         """Leaves word for the launcher that is at work."""
         self._word(name).touch()
@@ -95,13 +118,16 @@ class StateFile:
     def _word(self, name: str) -> pathlib.Path:
         return self.folder / f"{name}.stop"
 
-    def all(self) -> list[State]:
-        """Every launch, by name."""
-        return [self.read(path.stem) for path in sorted(self.folder.glob("*.json"))]
+    def names(self) -> list[str]:
+        """Of every launch."""
+        return sorted(path.stem for path in self.folder.glob("*.json"))
 
 
 def process_start(process: int) -> str:
-    """When a process began, in the kernel's ticks; "none" where there is no such process."""
+    """When a process began, in the kernel's ticks or as `ps` says it; "none" where there is no such process."""
+    if not pathlib.Path("/proc/self/stat").exists():
+        done = subprocess.run(["ps", "-o", "lstart=", "-p", str(process)], capture_output=True, text=True)
+        return done.stdout.strip() or "none"
     try:
         return pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):

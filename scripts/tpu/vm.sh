@@ -5,8 +5,17 @@ set -euo pipefail
 home="$HOME/nigt"
 clone="$home/clone" venv="$home/venv" run="$home/run"
 sync_seconds="${NIGT_SYNC_SECONDS:-120}"
+between_trials="${NIGT_TRIAL_SECONDS:-15}"
 
 fail() { echo "nigt-vm: failed: $*"; exit 1; }
+
+trials() {
+  for _ in 1 2 3 4; do
+    if "$@"; then return; fi
+    sleep "$between_trials"
+  done
+  "$@"
+}
 
 find_python() {
   for name in python3.11 python3.12; do
@@ -14,11 +23,20 @@ find_python() {
   done
 }
 
+install_python() {
+  # A fresh VM is often at work on its own updates.
+  export DEBIAN_FRONTEND=noninteractive
+  sudo -E apt-get -o DPkg::Lock::Timeout=600 update -qq \
+    && sudo -E apt-get -o DPkg::Lock::Timeout=600 install -y -qq python3.11-venv
+}
+
 # setup COMMIT: the clone at that commit, and requirements/tpu_vm.txt.
 setup() {
-  if [ ! -d "$clone/.git" ]; then
-    tar -C "$home" -xf "$home/nigt.git.tar" || fail "tar"
-    git clone --quiet "$home/nigt.git" "$clone" || fail "git clone"
+  if [ ! -d "$clone" ]; then
+    rm -rf "$home/nigt.git" "$clone.partial"
+    tar -C "$home" --no-same-owner -xf "$home/nigt.git.tar" || fail "tar"
+    git clone --quiet "$home/nigt.git" "$clone.partial" || fail "git clone"
+    mv "$clone.partial" "$clone"
   fi
   git -C "$clone" checkout --quiet --detach "$1" || fail "git checkout $1"
   local lock mark python
@@ -27,72 +45,120 @@ setup() {
   [ -e "$mark" ] && return
   python="$(find_python)"
   if [ -z "$python" ]; then
-    sudo apt-get update -qq && sudo apt-get install -y -qq python3.11-venv || true
+    trials install_python || true
     python="$(find_python)"
   fi
   [ -n "$python" ] || fail "no Python 3.11 or 3.12 on this image, and apt-get has none"
   "$python" -m venv --clear "$venv" || fail "python -m venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+  trials "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
     -r "$clone/requirements/bootstrap.txt" || fail "pip install of requirements/bootstrap.txt"
   # Without dependencies: tf-models-official asks for plain tensorflow, which would displace TensorFlow's TPU build.
-  "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes --no-deps \
+  trials "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes --no-deps \
     -r "$clone/requirements/tpu_vm.txt" || fail "uv pip install of requirements/tpu_vm.txt"
   touch "$mark"
 }
 
 # push: the run's files to the bucket. Wherever it is cut off, the metrics there may be ahead of the checkpoints, which is
-# mended on resuming, and never behind: so the checkpoints are held fast first (as links), and the metrics go first.
-push() {
+# mended on resuming, and never behind: so the checkpoints are held fast first (as links), and the metrics go first. What
+# is not here any more is deleted there only when all that is here has got there: some checkpoint is always whole. One at
+# a time: the lock is also held by a gcloud whose caller was killed.
+push() { (flock 8 && copy_run) 8>"$home/push.lock"; }
+
+copy_run() {
   local folder stage="$home/stage"
   folder="$(cat "$home/folder")"
   rm -rf "$stage"
   cp -al "$run" "$stage" 2>>"$home/sync.log" || true  # a file that went while it was listed
-  for file in metrics.csv run.json; do
+  for file in config.gin metrics.csv run.json; do
     if [ -e "$run/$file" ]; then
       cp --remove-destination "$run/$file" "$stage/$file" || return 1
       gcloud storage cp --quiet "$stage/$file" "$folder/$file" >>"$home/sync.log" 2>&1 || return 1
     fi
   done
-  gcloud storage rsync --quiet --recursive --delete-unmatched-destination-objects \
-    --exclude='metrics\.csv$|run\.json$' "$stage" "$folder" >>"$home/sync.log" 2>&1
+  local rsync=(gcloud storage rsync --quiet --recursive '--exclude=metrics\.csv$|run\.json$|config\.gin$')
+  "${rsync[@]}" "$stage" "$folder" >>"$home/sync.log" 2>&1 || return 1
+  "${rsync[@]}" --delete-unmatched-destination-objects "$stage" "$folder" >>"$home/sync.log" 2>&1
+}
+
+# What the bucket says of the run's folder: "some", "none", or nothing where it gives no answer.
+look() {
+  local answer
+  if answer="$(gcloud storage ls "$1/" 2>&1)"; then echo some
+  elif grep -q "matched no objects" <<<"$answer"; then echo none
+  else echo "$answer" >>"$home/sync.log"; return 1; fi
+}
+
+may_write() {
+  date >"$home/probe"
+  gcloud storage cp --quiet "$home/probe" "$1/.probe" >>"$home/sync.log" 2>&1 \
+    && gcloud storage rm --quiet "$1/.probe" >>"$home/sync.log" 2>&1
 }
 
 # start NAME FOLDER VARIABLE=VALUE… -- ARGUMENT…: trains, away from this connection.
 start() {
   # The answer to an earlier `start` may have been lost; and after a restart of the machine the process is gone.
   if [ -e "$home/status" ] || kill -0 "$(cat "$home/pid" 2>/dev/null)" 2>/dev/null; then return; fi
-  echo "$1" >"$home/name"; echo "$2" >"$home/folder"; shift 2
-  # What an earlier VM has saved. A run that is new has no folder yet.
-  if [ ! -d "$run" ] && gcloud storage ls "$(cat "$home/folder")/" >/dev/null 2>&1; then
+  local folder="$2" there
+  echo "$1" >"$home/name"; echo "$folder" >"$home/folder"; shift 2
+  there="$(trials look "$folder")" || fail "$folder gives no answer: $(tail -n 1 "$home/sync.log")"
+  # A run that cannot be saved would be lost with the VM.
+  trials may_write "$folder" || fail "$folder cannot be written and deleted: $(tail -n 1 "$home/sync.log")"
+  # What an earlier VM has saved.
+  if [ ! -d "$run" ] && [ "$there" = some ]; then
     mkdir -p "$run.partial"
-    gcloud storage rsync --quiet --recursive "$(cat "$home/folder")" "$run.partial" >>"$home/sync.log" 2>&1 \
-      || fail "copying the run from $(cat "$home/folder")"
+    trials gcloud storage rsync --quiet --recursive "$folder" "$run.partial" >>"$home/sync.log" 2>&1 \
+      || fail "copying the run from $folder"
     mv "$run.partial" "$run"
   fi
   while [ "$1" != -- ]; do export "${1?}"; shift; done
   shift
+  if [ "${TF_PLUGGABLE_DEVICE_LIBRARY_PATH:-}" = locked ]; then
+    local libraries=("$venv"/lib/python3.*/site-packages/libtpu/libtpu.so)
+    export TF_PLUGGABLE_DEVICE_LIBRARY_PATH="${libraries[0]}"
+  fi
   cd "$clone"
-  setsid nohup bash "$home/vm.sh" supervise "$@" >>"$home/out.log" 2>&1 </dev/null &
+  setsid nohup bash "$home/vm.sh" supervise "$@" >>"$home/out.log" 2>&1 </dev/null 9>&- &
   echo $! >"$home/pid"
 }
 
 # supervise ARGUMENT…: the training, and copies of its files to the bucket while it runs and at its end.
 supervise() {
-  local status=0
+  local status=0 saved=saved
+  (sleep "${NIGT_DELETE_AFTER:?}" && delete_this) &
   "$venv/bin/python" -m trainers.train --model_dir="$run" "$@" &
   local train=$!
   echo "$train" >"$home/train_pid"
-  ( while sleep "$sync_seconds"; do push || echo "vm: a copy to the bucket failed; see ~/nigt/sync.log"; done ) &
+  # A machine that is being taken back is told so: the training stops at a checkpoint, and it is copied.
+  local told ended
+  trap 'told=yes; kill -TERM "$train" 2>/dev/null || true' TERM
+  (while sleep "$sync_seconds"; do push || echo "vm: a copy to the bucket failed; see ~/nigt/sync.log"; done) &
   local copies=$!
-  wait "$train" || status=$?
+  # `wait` comes back early when the signal arrives; 127: it had given the status before.
+  while :; do
+    told='' ended=0
+    wait "$train" || ended=$?
+    [ "$ended" = 127 ] || status="$ended"
+    [ -n "$told" ] || break
+  done
   kill "$copies" 2>/dev/null || true
   wait "$copies" 2>/dev/null || true
-  if [ -d "$run" ]; then push || echo "vm: the last copy to the bucket failed; see ~/nigt/sync.log"; fi
-  echo "$status" >"$home/status.partial"
+  if [ -d "$run" ]; then
+    trials push || { saved=unsaved; echo "vm: the last copy to the bucket failed: $(tail -n 1 "$home/sync.log")"; }
+  fi
+  echo "$status $saved" >"$home/status.partial"
   mv "$home/status.partial" "$home/status"
 }
 
-# poll OFFSET: "running", "ended STATUS" or "gone" (the machine was started anew), the log's next offset, and the log from OFFSET on.
+# delete_this: when the launcher has not, some time after max_hours. The VM's service account has to be allowed to.
+delete_this() {
+  echo "vm: nobody has deleted this TPU: deleting it"
+  local where=("$(cat "$home/name")" "--zone=${NIGT_ZONE:?}" "--project=${NIGT_PROJECT:?}" --quiet)
+  gcloud compute tpus queued-resources delete "${where[@]}" --force --async \
+    || gcloud compute tpus tpu-vm delete "${where[@]}" --async || echo "vm: it could not be deleted"
+}
+
+# poll OFFSET: "running", "ended STATUS saved|unsaved" or "gone" (the machine was started anew), the log's next offset,
+# and the log from OFFSET on.
 poll() {
   local state=running size=0
   if [ -e "$home/status" ]; then state="ended $(cat "$home/status")"
@@ -103,12 +169,15 @@ poll() {
   if [ "$last" -gt "$1" ]; then tail -c +"$(($1 + 1))" "$home/out.log" | head -c "$((last - $1))" || true; echo; fi
 }
 
+# again: forgets that the training has ended, so that `start` goes on with it.
+again() { rm -f "$home/status"; }
+
 # stop: asks the training to stop at a checkpoint, waits for the end of the last copy.
 stop() {
   [ -e "$home/train_pid" ] || return 0
   kill -TERM "$(cat "$home/train_pid")" 2>/dev/null || true
-  for _ in $(seq 300); do [ -e "$home/status" ] && return 0; sleep 0.2; done
-  fail "the training did not stop within a minute"
+  for _ in $(seq 750); do [ -e "$home/status" ] && return 0; sleep 0.2; done
+  fail "the training did not stop, or its last copy did not end, within 150 seconds"
 }
 
 # pack: the small files of the run, for scp.
@@ -123,7 +192,9 @@ pack() {
 
 command="$1"; shift
 case "$command" in
-  setup | start | poll | stop | pack) "$command" "$@"; echo "nigt-vm: done" ;;
+  # A connection may be lost and the command repeated while the first is still at work.
+  setup | start) exec 9>"$home/lock"; flock 9; "$command" "$@"; echo "nigt-vm: done" ;;
+  poll | again | stop | pack) "$command" "$@"; echo "nigt-vm: done" ;;
   supervise) supervise "$@" ;;
   *) fail "no such command: $command" ;;
 esac

@@ -39,7 +39,8 @@ class Cloud:
         monkeypatch.setenv("FAKE_CLOUD", str(self.folder))
         monkeypatch.setenv("FAKE_STEPS", "40")
         monkeypatch.setenv("NIGT_SYNC_SECONDS", "0.2")
-        monkeypatch.setattr("scripts.tpu.lifecycle.DELETE_TRIALS", 3)
+        monkeypatch.setenv("NIGT_TRIAL_SECONDS", "0.1")
+        monkeypatch.setattr("scripts.tpu.deletion.TRIALS", 3)
 
     def python(self, script: str) -> None:
         """What the VMs' environment runs as Python."""
@@ -54,7 +55,14 @@ class Cloud:
         """Of a launch of bert_nigt."""
         return [
             *("--experiment=bert_nigt", "--tpu=v3-8", "--zone=europe-west4-a", "--project=my-project"),
-            *("--bucket=my-bucket", "--name=run", "--max_hours=1", "--expected_hours=0.5", "--yes"),
+            *(
+                "--bucket=my-bucket",
+                "--data=gs://my-bucket/text",
+                "--name=run",
+                "--max_hours=1",
+                "--expected_hours=0.5",
+                "--yes",
+            ),
             *("--price_per_core_hour=2", "--poll_seconds=0.1", f"--state_dir={self.home / 'launches'}"),
             *(f"--results={self.home / 'results'}", *more),
         ]

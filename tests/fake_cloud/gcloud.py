@@ -11,6 +11,10 @@ in which `ssh` really runs its command), buckets/, calls.jsonl, and faults.json,
   lose_answer   the same, after it has run
   delete        so many deletions fail; -1: all
   describe      every `describe` fails: nobody is logged in
+  create        "lost": the creation's answer is lost, and gcloud asks again; "failed": Google fails to create it
+  vanish        a list of polls at which somebody deletes the TPU
+  ls            so many `storage ls` give no answer
+  storage       nothing can be written to the bucket; a number: from so many `storage` commands on
 """
 
 import contextlib
@@ -69,6 +73,9 @@ def create(kind, positional, flags):
         if kind == "queued-resources":  # it stays in the list, failed
             record(kind, name).write_text("FAILED")
         return fail("RESOURCE_EXHAUSTED: Quota limit 'TPUV3sPerProjectPerZone' has been exceeded. Limit: 0 in zone")
+    if faults().get("create") == "failed":
+        record(kind, name).write_text("FAILED")
+        return 0
     waiting = faults().get("waiting", 0)
     record(kind, name).write_text(f"WAITING_FOR_RESOURCES {waiting}" if waiting else "READY")
     node = flags.get("node-id", name)
@@ -78,7 +85,7 @@ def create(kind, positional, flags):
     # The image of this cloud has the locked environment: installing 3 GB is not what is tested.
     shutil.copy(CLOUD / "python", venv / "bin" / "python")
     (venv / f".ready-{(CLOUD / 'lock').read_text()}").touch()
-    return 0
+    return fail(f"ALREADY_EXISTS: {name}") if faults().get("create") == "lost" else 0
 
 
 def describe(kind, positional, flags):
@@ -135,6 +142,10 @@ def ssh(kind, positional, flags):
     polls = count("polls") if " poll " in flags["command"] else 0
     if polls in faults().get("reboot", []):
         end_vm(name)
+    if polls in faults().get("vanish", []):
+        end_vm(name)
+        for each in ("tpu-vm", "queued-resources"):
+            record(each, name).unlink(missing_ok=True)
     if polls in faults().get("preempt", []):
         limit = time.monotonic() + 30  # on a busy machine the run may not have got to its first copy
         while not list(CLOUD.glob("buckets/**/ckpt*")) and time.monotonic() < limit:
@@ -181,13 +192,23 @@ def local(place):
 
 
 def storage(verb, places, arguments):
+    limit = faults().get("storage")
+    if verb != "ls" and limit is not None and count("storage") > int(limit):
+        return fail("HTTPError 403: me@example.com does not have storage.objects.create access.")
+    if verb == "ls" and count("ls") <= faults().get("ls", 0):
+        return fail("HTTPError 503: Service Unavailable")
+    if verb == "rm":
+        local(places[0]).unlink()
+        return 0
     if verb == "ls":
-        return 0 if local(places[0]).exists() else fail("One or more URLs matched no objects.")
-    source, target = map(local, places)
+        return 0 if any(p.is_file() for p in local(places[0]).rglob("*")) else fail("One or more URLs matched no objects.")
+    *sources, target = map(local, places)
     if verb == "cp":
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, target)
+        for source in sources:
+            shutil.copy(source, target)
         return 0
+    (source,) = sources
     assert verb == "rsync"
     excluded = [a.partition("=")[2] for a in arguments if a.startswith("--exclude=")]
 
