@@ -201,7 +201,7 @@ def test_nothing_is_created_where_nobody_is_logged_in(cloud, capfd):
 def test_a_launcher_that_was_killed_is_taken_over(cloud, monkeypatch):
     monkeypatch.setenv("FAKE_STEPS", "300")
     launcher = subprocess.Popen(
-        [sys.executable, "-m", "scripts.launch_tpu", "launch", *cloud.arguments()],
+        [sys.executable, "-m", "scripts.launch_tpu", "launch", *cloud.arguments("--phase=tune")],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -217,6 +217,8 @@ def test_a_launcher_that_was_killed_is_taken_over(cloud, monkeypatch):
     assert cloud.launch() == 2  # the same command does not make a second one
     assert cloud.call("attach", "run", *where) == 0
     assert cloud.record()["steps"] == 300 and cloud.left() == []
+    with open(cloud.home / "results" / "runs.csv", newline="") as file:
+        assert [row["phase"] for row in csv.DictReader(file)] == ["tune"]  # as it was launched
 
 
 @pytest.mark.heavy

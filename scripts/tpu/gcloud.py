@@ -111,8 +111,12 @@ def last_line(done: subprocess.CompletedProcess) -> str:
     """What gcloud said went wrong: the last line that begins with ERROR, else its last; no e-mail address."""
     lines = [line for line in (done.stderr or done.stdout).strip().splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
-    line = (errors or lines or [f"status {done.returncode}, no message"])[-1]
-    return re.sub(r"[^\s\[\]()<>'\"]+@[\w.-]+", "…", line)[:300]
+    return without_account((errors or lines or [f"status {done.returncode}, no message"])[-1])[:300]
+
+
+def without_account(text: str) -> str:
+    """The text without e-mail addresses: it is shown, and kept in a file."""
+    return re.sub(r"[^\s\[\]()<>'\"]+@[\w.-]+", "…", text)
 
 
 def presence(request: Request) -> tuple[Presence, str]:

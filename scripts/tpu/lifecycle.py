@@ -243,12 +243,13 @@ class Launch:
         """The small files of the run, to runs/tpu/NAME; from the bucket, where the VM does not give them."""
         new = self._states.folder / f".{self._request.name}.partial"
         shutil.rmtree(new, ignore_errors=True)
-        (new / self._request.name).mkdir(parents=True)
+        new.mkdir(parents=True)
         try:
             self._insist(self._commands.pack())
             self._insist(self._commands.fetch(str(new)), marked=False)
         except RunError as error:
             self._say(f"{error}; trying the bucket")
+            (new / self._request.name).mkdir(exist_ok=True)
             done = self._call(self._commands.fetch_from_bucket(str(new / self._request.name)))
             if done.returncode:
                 raise RunError(f"{error}; nor from the bucket: {gcloud.last_line(done)}") from error
@@ -305,7 +306,7 @@ class Launch:
                 return
             failures = [line for line in done.stdout.splitlines() if line.startswith("nigt-vm: failed: ")]
             if failures:
-                raise RunError(f"on the VM: {failures[-1].removeprefix('nigt-vm: failed: ')}")
+                raise RunError(f"on the VM: {gcloud.without_account(failures[-1].removeprefix('nigt-vm: failed: '))}")
             self._require_presence()
             self._say(f"the connection is lost ({gcloud.last_line(done)}); trial {trial + 1} of {SET_UP_TRIALS}")
             self._rest()

@@ -159,12 +159,12 @@ def ssh(kind, positional, flags):
         return fail("ssh: connect to host 10.0.0.1 port 22: Connection timed out", lost)
     home = CLOUD / "vms" / name
     done = subprocess.run(
-        ["bash", "-c", flags["command"]], cwd=home, env=os.environ | {"HOME": str(home)}, capture_output=True, text=True
+        ["bash", "-c", flags["command"]], cwd=home, env=os.environ | {"HOME": str(home)}, capture_output=True
     )
     if lost:
         return fail("Connection reset by peer", lost)
-    print(done.stdout, end="")
-    print(done.stderr, end="", file=sys.stderr)
+    sys.stdout.buffer.write(done.stdout)
+    sys.stderr.buffer.write(done.stderr)
     return done.returncode
 
 
@@ -201,7 +201,9 @@ def storage(verb, places, arguments):
         local(places[0]).unlink()
         return 0
     if verb == "ls":
-        return 0 if any(p.is_file() for p in local(places[0]).rglob("*")) else fail("One or more URLs matched no objects.")
+        return (
+            0 if any(p.is_file() for p in local(places[0]).rglob("*")) else fail("One or more URLs matched no objects.")
+        )
     *sources, target = map(local, places)
     if verb == "cp":
         target.parent.mkdir(parents=True, exist_ok=True)
