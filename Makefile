@@ -18,7 +18,7 @@ export CUDA_VISIBLE_DEVICES = -1
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
-# What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket MAX_HOURS=12 PRICE=1 (a core-hour).
+# What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket DATA=gs://my-bucket/text MAX_HOURS=12 PRICE=1 (a core-hour).
 # NAME is taken from make's command line alone: some shells export one of their own.
 ON_TPU = $(call quoted,--tpu=$(TPU)) $(foreach name,ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS,$(if $($(name)),\
   $(call quoted,--$(shell echo $(name) | tr A-Z a-z)=$($(name))))) $(if $(filter command,$(origin NAME)),$(call quoted,--name=$(NAME))) \
@@ -38,7 +38,7 @@ SWEEPS := bert-nigt-sweep bert-adam-sweep bert-sgd-sweep resnet-nigt-sweep resne
 help: ## List the targets
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
-	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... MAX_HOURS=... PRICE=... (a core-hour) [SPOT=1 DATA=gs://... DRY_RUN=1 YES=1]'
+	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... DATA=gs://... MAX_HOURS=... PRICE=... (a core-hour) [SPOT=1 DRY_RUN=1 YES=1]'
 	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95", SEED=1, MODEL_DIR=runs/mine, THREADS=1.'
 
 setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements
