@@ -1,5 +1,6 @@
 """What the launcher refuses, what it asks, and the exact commands that it would run."""
 
+import re
 import shlex
 
 import pytest
@@ -17,8 +18,9 @@ def test_the_dry_run_prints_what_a_run_does_and_does_nothing(cloud, capfd):
     calls = [call for call in cloud.calls() if call[1] == "compute"]
 
     def shape(call):
-        # The places on this machine's disk, and how far the log was read, are not known before.
+        # The places on this machine's disk, how far the log was read and when it began are not known before.
         words = [word for word in call if not word.startswith("/") and "runs/tpu" not in word and "vm.sh" != word[-5:]]
+        words = [re.sub(r"NIGT_DELETE_AFTER=\d+", "", word) for word in words]
         return [word.split(" poll ")[0] if word.startswith("--command=") else word for word in words]
 
     done, again = [], [shape(call) for call in calls]
@@ -85,7 +87,7 @@ def test_without_a_price_or_a_yes_nothing_is_spent(cloud, capfd):
 
 def test_what_reaches_the_vms_shell_is_quoted():
     hostile = "nigt.beta=0.9'; touch /tmp/escaped; echo '$(id)"
-    (word,) = [w for w in commands.Commands(_request(bindings=(hostile,))).start(0) if w.startswith("--command=")]
+    (word,) = [w for w in commands.Commands(_request(bindings=(hostile,))).start(0, 60.0) if w.startswith("--command=")]
     words = shlex.split(word.removeprefix("--command="))
     assert f"--gin_param={hostile}" in words and words[:3] == ["bash", "nigt/vm.sh", "start"]
 
@@ -93,13 +95,24 @@ def test_what_reaches_the_vms_shell_is_quoted():
 def test_a_pod_is_driven_by_its_name_and_a_host_by_local():
     pod = machine.load("configs/tpu/v3_32.gin", ["tpu_machine.price_per_core_hour=2.0"])
     assert (pod.cores, pod.is_pod, pod.api) == (32, True, "se")
-    start = " ".join(commands.Commands(_request(machine=pod)).start(1))
+    start = " ".join(commands.Commands(_request(machine=pod)).start(1, 60.0))
     for setting in ("TPU_NAME=run", "TPU_LOAD_LIBRARY=0", "NIGT_PREEMPTIONS=1", "TF_USE_LEGACY_KERAS=1"):
         assert setting in start
     assert "NEXT_PLUGGABLE_DEVICE_USE_C_API" not in start
-    host = " ".join(commands.Commands(_request()).start(0))
-    for setting in ("TPU_NAME=local", "NEXT_PLUGGABLE_DEVICE_USE_C_API=true", "TF_PLUGGABLE_DEVICE_LIBRARY_PATH=/lib"):
+    host = " ".join(commands.Commands(_request()).start(0, 60.0))
+    for setting in (
+        "TPU_NAME=local",
+        "NEXT_PLUGGABLE_DEVICE_USE_C_API=true",
+        "TF_PLUGGABLE_DEVICE_LIBRARY_PATH=locked",
+    ):
         assert setting in host
+    assert "NIGT_DELETE_AFTER=1860" in host  # half an hour after max_hours
+    own = "tpu_machine.worker_setup='sudo systemctl restart tpu-runtime'"
+    pod = machine.load("configs/tpu/v3_32.gin", ["tpu_machine.price_per_core_hour=2.0", own])
+    set_up = commands.Commands(_request(machine=pod)).set_up_workers()
+    assert {"--worker=all", "--command=sudo systemctl restart tpu-runtime"} <= set(set_up)
+    bare = ["runtime_version='v2-alpha-tpuv5'", "tpu_machine.price_per_core_hour=2.0"]
+    assert machine.load("configs/tpu/v3_8.gin", bare).runtime_version == "v2-alpha-tpuv5"  # its name says nothing
     assert "--worker=0" in start and "--worker=0" in host
     with pytest.raises(InputError, match="StreamExecutor"):
         bindings = [

@@ -170,7 +170,13 @@ poll() {
 }
 
 # again: forgets that the training has ended, so that `start` goes on with it.
-again() { rm -f "$home/status"; }
+again() {
+  for _ in $(seq 100); do
+    kill -0 "$(cat "$home/pid")" 2>/dev/null || break  # it has written its status, and is about to end
+    sleep 0.1
+  done
+  rm -f "$home/status"
+}
 
 # stop: asks the training to stop at a checkpoint, waits for the end of the last copy.
 stop() {
