@@ -145,6 +145,15 @@ def test_bytes_that_are_no_text_do_not_end_the_run(cloud):
 
 
 @pytest.mark.heavy
+def test_a_tpu_whose_launcher_sleeps_deletes_itself(cloud, monkeypatch):
+    monkeypatch.setattr("scripts.tpu.commands.GRACE", -3599.0)  # a second after the start
+    monkeypatch.setenv("FAKE_STEPS", "3000")
+    assert cloud.launch() == 1
+    by_launcher, by_itself = ([c for c in cloud.calls() if "delete" in c and ("--async" in c) == own] for own in (0, 1))
+    assert cloud.calls().index(by_itself[0]) < cloud.calls().index(by_launcher[0]) and cloud.left() == []
+
+
+@pytest.mark.heavy
 def test_two_starts_at_once_make_one_run(cloud, monkeypatch):
     """The answer to the first was lost, and the second comes while it is still at work."""
     monkeypatch.setenv("FAKE_STEPS", "100")

@@ -117,6 +117,10 @@ start() {
     export TF_PLUGGABLE_DEVICE_LIBRARY_PATH="${libraries[0]}"
   fi
   cd "$clone"
+  if ! kill -0 "$(cat "$home/watch_pid" 2>/dev/null)" 2>/dev/null; then
+    setsid nohup bash "$home/vm.sh" watch >>"$home/out.log" 2>&1 </dev/null 9>&- &
+    echo $! >"$home/watch_pid"
+  fi
   setsid nohup bash "$home/vm.sh" supervise "$@" >>"$home/out.log" 2>&1 </dev/null 9>&- &
   echo $! >"$home/pid"
 }
@@ -124,7 +128,6 @@ start() {
 # supervise ARGUMENT…: the training, and copies of its files to the bucket while it runs and at its end.
 supervise() {
   local status=0 saved=saved
-  (sleep "${NIGT_DELETE_AFTER:?}" && delete_this) &
   "$venv/bin/python" -m trainers.train --model_dir="$run" "$@" &
   local train=$!
   echo "$train" >"$home/train_pid"
@@ -149,8 +152,9 @@ supervise() {
   mv "$home/status.partial" "$home/status"
 }
 
-# delete_this: when the launcher has not, some time after max_hours. The VM's service account has to be allowed to.
-delete_this() {
+# watch: deletes this TPU when the launcher has not, some time after max_hours. The VM's service account has to be allowed.
+watch() {
+  sleep "${NIGT_DELETE_AFTER:?}"
   echo "vm: nobody has deleted this TPU: deleting it"
   local where=("$(cat "$home/name")" "--zone=${NIGT_ZONE:?}" "--project=${NIGT_PROJECT:?}" --quiet)
   gcloud compute tpus queued-resources delete "${where[@]}" --force --async \
@@ -201,6 +205,6 @@ case "$command" in
   # A connection may be lost and the command repeated while the first is still at work.
   setup | start) exec 9>"$home/lock"; flock 9; "$command" "$@"; echo "nigt-vm: done" ;;
   poll | again | stop | pack) "$command" "$@"; echo "nigt-vm: done" ;;
-  supervise) supervise "$@" ;;
+  supervise | watch) "$command" "$@" ;;
   *) fail "no such command: $command" ;;
 esac

@@ -119,8 +119,7 @@ def delete(kind, positional, flags):
 
 def end_vm(name):
     """As when the power goes: no signal that anybody could act on."""
-    pid = CLOUD / "vms" / name / "nigt" / "pid"
-    if pid.exists():
+    for pid in (CLOUD / "vms" / name / "nigt").glob("*pid"):
         for kill in (os.killpg, os.kill):  # it may not be the leader of its group yet
             with contextlib.suppress(ProcessLookupError):
                 kill(int(pid.read_text()), signal.SIGKILL)
