@@ -146,7 +146,7 @@ def test_bytes_that_are_no_text_do_not_end_the_run(cloud):
 
 @pytest.mark.heavy
 def test_a_tpu_whose_launcher_sleeps_deletes_itself(cloud, monkeypatch):
-    monkeypatch.setattr("scripts.tpu.commands.GRACE", -3599.0)  # a second after the start
+    monkeypatch.setattr("scripts.tpu.commands.GRACE", -3590.0)  # seconds after the start
     monkeypatch.setenv("FAKE_STEPS", "3000")
     assert cloud.launch() == 1
     by_launcher, by_itself = ([c for c in cloud.calls() if "delete" in c and ("--async" in c) == own] for own in (0, 1))

@@ -71,7 +71,8 @@ copy_run() {
   cp -al "$run" "$stage" 2>>"$home/sync.log" || true  # a file that went while it was listed
   for file in config.gin metrics.csv run.json; do
     if [ -e "$run/$file" ]; then
-      cp --remove-destination "$run/$file" "$stage/$file" || return 1
+      # Not cp, which gives up on a file that is replaced meanwhile; not into the link, which is the run's own file.
+      cat "$run/$file" >"$stage/$file.new" && mv "$stage/$file.new" "$stage/$file" || return 1
       gcloud storage cp --quiet "$stage/$file" "$folder/$file" >>"$home/sync.log" 2>&1 || return 1
     fi
   done

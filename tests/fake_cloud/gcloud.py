@@ -120,6 +120,8 @@ def delete(kind, positional, flags):
 def end_vm(name):
     """As when the power goes: no signal that anybody could act on."""
     for pid in (CLOUD / "vms" / name / "nigt").glob("*pid"):
+        if int(pid.read_text()) == os.getpgrp():  # it deletes itself, and the command has still to answer
+            continue
         for kill in (os.killpg, os.kill):  # it may not be the leader of its group yet
             with contextlib.suppress(ProcessLookupError):
                 kill(int(pid.read_text()), signal.SIGKILL)
