@@ -171,7 +171,10 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
     limit = values.max_hours
     if limit is None:
         raise InputError("--max_hours has no value: how long the TPU may exist at most, in hours")
-    if values.data is None and not any(".data_dir" in binding for binding in bindings):
+    bound_data = [binding for binding in bindings if ".data_dir" in binding]
+    if values.data and bound_data:
+        raise InputError(f"--data={values.data} and --gin_param={bound_data[0]}: leave one of them out")
+    if not (values.data or bound_data):
         raise InputError(
             "--data has no value: gs://BUCKET/FOLDER with the records; no VM has them (make … DATA=gs://…)"
         )

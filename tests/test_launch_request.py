@@ -67,6 +67,7 @@ def _request(**changes):
         ("--tpu_param=runtime_version='tpu-vm-tf-2.16.1-pjrt'", "both have to be the same"),
         ("--tpu_param=runtime_version='tpu-vm-tf-2.20.0-pod-se'", "has no -pod"),
         ("--tpu_param=tpu_machine.api='se'", "has pjrt"),
+        ("--gin_param=bert_pretraining.data_dir='gs://other/text'", "leave one of them out"),
         ("--gin_param=etta0=1", "etta0"),
         ("--gin_param=batch_size=12", "batch_size (12) cannot be shared by 8 cores"),
     ],
