@@ -236,7 +236,8 @@ def _sweep(values: flags.FlagValues, verb: str) -> int:
     runs = {}
     for point in grid.points(grid.load(values.grid, values.axis)):
         bindings = [*values.gin_param, *point.bindings]
-        wanted, cost = _request(values, bindings, request.point_name(values, point.name, bindings))
+        name = request.point_name(values.experiment, values.tpu, point.name, values.seed, values.gin_param)
+        wanted, cost = _request(values, bindings, name)
         if wanted.name in runs:
             raise InputError(f"{wanted.name}: two points of the sweep have the same name; leave one out")
         runs[wanted.name] = (wanted, cost)

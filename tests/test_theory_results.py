@@ -64,6 +64,18 @@ def test_quick_writes_every_file_says_that_it_is_quick_and_leaves_nothing_else(o
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n") and f"({name}.png)" in text
 
 
+def test_the_other_files_can_be_made_again_from_the_measurements(output, tmp_path):
+    for name in ("measurements.csv", "made.json"):
+        (tmp_path / name).write_bytes((output / "results" / name).read_bytes())
+    making.rewrite(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (output / "results" / name).read_bytes(), name
+    (tmp_path / "made.json").unlink()
+    with pytest.raises(InputError, match="made.json: .*make theory"):
+        making.rewrite(tmp_path)
+
+
 def test_rates_csv_is_the_contracts(output):
     lines = (output / "results" / "rates.csv").read_text().splitlines()
     assert lines[0] == RATES

@@ -1,6 +1,7 @@
 """Verdicts on the paper's own experiments, from results/paper, where the launcher brings what a TPU has measured."""
 
 import collections
+import dataclasses
 from collections.abc import Callable
 
 from scripts.claims.evidence import Evidence, Found, judge
@@ -70,7 +71,7 @@ def _evidence(find: _Judge, targets: tuple[str, ...]) -> Evidence:
 
     def evidence() -> Found:
         found = find(list(choice.read(ROOT / "results" / "paper").values()))
-        return Found(found.ours, found.verdict, command) if found else Found("–", "not run", command)
+        return dataclasses.replace(found or Found("–", "not run", ""), command=command)
 
     return evidence
 

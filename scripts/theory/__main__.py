@@ -33,12 +33,12 @@ def main(argv: list[str]) -> int:
         command = "make theory QUICK=1" if quick else "make theory"
     folder = pathlib.Path(output or ("runs/theory/quick" if quick else "results/theory"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         from scripts.theory import making  # late, for it brings TensorFlow, which takes seconds
 
         if _REPORT.value:
             print(making.rewrite(folder))
         else:
+            folder.mkdir(parents=True, exist_ok=True)
             print(making.run(quick, workers, folder, pathlib.Path(_CACHE.value), command))
     except OSError as error:
         print(f"theory: {error.filename}: {error.strerror}; choose another --output or --cache", file=sys.stderr)

@@ -4,8 +4,6 @@ import dataclasses
 import hashlib
 import re
 
-from absl import flags
-
 from data.errors import InputError
 from scripts.tpu.machine import Machine
 
@@ -88,11 +86,11 @@ def check(field: str, value: str) -> None:
         raise InputError(f"--{field} {given}: has to be {description}")
 
 
-def point_name(values: flags.FlagValues, point: str, bindings: list[str]) -> str:
-    """Of a point of a sweep: what runs there, and a digest of all its bindings where the command line has some."""
-    name = f"{values.experiment}-{values.tpu}-{point}".lower().replace(".", "p")
+def point_name(experiment: str, accelerator: str, point: str, seed: int, further: list[str]) -> str:
+    """Of a point of a sweep: what runs there, and a digest of the further bindings that all its points share."""
+    name = f"{experiment}-{accelerator}-{point}".lower().replace(".", "p")
     name = "".join(c if c.isalnum() else "-" for c in name)
-    suffix = f"-s{values.seed}" + (f"-{_digest(bindings)}" if values.gin_param else "")
+    suffix = f"-s{seed}" + (f"-{_digest(further)}" if further else "")
     return f"{name[: 60 - len(suffix)].rstrip('-')}{suffix}"
 
 
