@@ -12,7 +12,7 @@ import pytest
 from data.errors import InputError
 from scripts.forked import ROOT
 from scripts.study import arms_figure, choice, comparison, plan, report
-from scripts.study.__main__ import Study, point_of
+from scripts.study.__main__ import Study
 from scripts.sweep.training import Trainings
 from tests.notebooks import execute, stored
 from tests.test_results import make_run
@@ -53,18 +53,19 @@ def test_every_training_of_the_plan_has_a_name_of_its_own_and_loads():
             names.add(training.name)
         loaded = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings), 1)
         assert (loaded.task, loaded.scale) == (arm.task, "laptop")
-    tuned = [len(plan.points(arm, plan.GRID)) for arm in plan.ARMS if arm.is_tuned and arm.task == "bert"]
-    assert len(set(tuned)) == 1  # as many trials for every side
+    for group in ("bert", "bert finer grid", "bert ablations"):
+        expected = 12 if group == "bert finer grid" else 18  # as many trials for every side
+        assert {len(plan.points(arm, plan.GRID)) for arm in plan.arms_of(group) if arm.is_tuned} == {expected}
 
 
 def test_the_best_on_selection_is_chosen_and_what_diverged_never(tmp_path):
     _tune(tmp_path, NIGT, [0.1, 0.2, 0.5, 0.4, math.nan, math.nan])
     _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
     finished = choice.read(tmp_path / "results")
-    assert dict(point_of(NIGT, finished).values) == {"eta0": 1e-3}
-    assert dict(point_of(SGD, finished).values) == {"eta0": 1e-1}
+    assert dict(choice.point_of(NIGT, finished).values) == {"eta0": 1e-3}
+    assert dict(choice.point_of(SGD, finished).values) == {"eta0": 1e-1}
     like = next(arm for arm in plan.ARMS if arm.like and arm.task == "resnet")
-    assert point_of(like, finished) == point_of(NIGT, finished)
+    assert choice.point_of(like, finished) == choice.point_of(NIGT, finished)
     assert len(choice.ranking(NIGT, plan.GRID, finished)) == 4
     assert choice.wider([NIGT, SGD], plan.GRID, finished) == plan.GRID
 
@@ -75,12 +76,12 @@ def test_an_optimum_on_the_edge_widens_the_grid_for_all(tmp_path):
     finished = choice.read(tmp_path / "results")
     wider = choice.wider([NIGT, SGD], plan.GRID, finished)
     assert wider == (1e-6, *plan.GRID)
-    assert point_of(SGD, finished) is None  # until the wider grid has been run
+    assert choice.point_of(SGD, finished) is None  # until the wider grid has been run
     waiting = [arm.tuning(point) for arm in (NIGT, SGD) for point in plan.points(arm, wider)]
     assert len(choice.missing(waiting, finished, tmp_path)) == 2
     for arm in (NIGT, SGD):
         _tune(tmp_path, arm, [0.3], (1e-6,))
-    assert dict(point_of(SGD, choice.read(tmp_path / "results")).values) == {"eta0": 1e-1}
+    assert dict(choice.point_of(SGD, choice.read(tmp_path / "results")).values) == {"eta0": 1e-1}
 
 
 def test_a_run_with_other_bindings_is_not_taken_for_the_plan_s(tmp_path):
@@ -137,9 +138,42 @@ def test_a_point_whose_check_at_full_length_diverged_is_not_chosen(tmp_path):
     best, second = choice.ranking(arm, plan.GRID, choice.read(tmp_path / "results"))[:2]
     _collect(tmp_path, arm.check(best), 0.1, status="diverged", steps=500)
     _collect(tmp_path, arm.check(second), 0.3)
-    assert choice.chosen(arm, plan.GRID, choice.read(tmp_path / "results"), 2) == second
+    assert choice.chosen(arm, plan.GRID, choice.read(tmp_path / "results")) == second
     assert choice.is_on_edge(arm, plan.points(arm, plan.GRID)[0], plan.GRID)
     assert not choice.is_on_edge(arm, best, plan.GRID)
+
+
+@pytest.mark.parametrize(("between", "shared"), [(0.6, False), (0.3, True)])
+def test_a_finer_grid_takes_the_trials_that_there_are_and_the_final_runs_too_if_it_ends_at_their_point(
+    tmp_path, between, shared
+):
+    """Three rates, of which the middle one is the decade that was best: 0.5."""
+    nigt = next(arm for arm in plan.arms_of("bert") if arm.name == "NIGT")
+    finer = next(arm for arm in plan.ARMS if arm.trials_of == "NIGT")
+    factor, _ = nigt.axes[0]
+    fine = dataclasses.replace(finer, axes=((factor, (10, 100, 1000)),))
+    values = [0.01 * n for n in range(9)] + [0.5, 0.4, 0.2] + [math.nan] * 6
+    for arm in plan.arms_of("bert"):
+        _tune(tmp_path, arm, values)
+    finished = choice.read(tmp_path / "results")
+    for point, top in zip(choice.ranking(nigt, plan.GRID, finished), (0.5, 0.4), strict=False):
+        _collect(tmp_path, nigt.check(point), top)
+    waiting = choice.missing([fine.tuning(p) for p in plan.points(fine, ())], finished, tmp_path)
+    assert [dict(point.values)["eta0"] for point in plan.points(fine, ())].count(1e-2) == 3 and len(waiting) == 6
+    for training in waiting:
+        best = training.name.startswith("bert_nigt-eta0=0.00316,excluded_learning_rate_multiplier=10-")
+        _collect(tmp_path, training, between if best else 0.1)
+    finished = choice.read(tmp_path / "results")
+    assert choice.wider([fine], plan.GRID, finished) == plan.GRID
+    for point in choice.ranking(fine, (), finished)[: plan.CHECKED]:
+        if fine.check(point).name not in finished:
+            _collect(tmp_path, fine.check(point), between)
+    finished = choice.read(tmp_path / "results")
+    point = choice.point_of(fine, finished)
+    assert dict(point.values) == {"eta0": 1e-2 if shared else 3.16e-3, factor: 10}
+    assert choice.final_runs(fine, finished) == (nigt if shared else fine).final(point)
+    assert choice.is_on_edge(fine, point, ())  # of the factors
+    assert not choice.is_on_edge(finer, point, ())
 
 
 def test_what_ran_in_a_modified_clone_is_run_again_when_asked(tmp_path):
@@ -165,12 +199,13 @@ def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, mon
     finished = choice.read(tmp_path / "results")
     ablation = next(arm for arm in plan.ARMS if arm.phase == "ablation" and arm.like == "NIGT")
     for arm, top in ((NIGT, 0.7), (SGD, 0.6), (ablation, 0.5)):
-        for training in arm.final(point_of(arm, finished)):
+        for training in arm.final(choice.point_of(arm, finished)):
             _collect(tmp_path, training, top)
-    report.write(tmp_path / "results", point_of, "a command")
+    report.write(tmp_path / "results", "a command")
     text = (tmp_path / "results" / "study.md").read_text()
     assert "**resnet**: NIGT − SGD = +10.00 points" in text and "NIGT **better**" in text
-    assert "**bert**: not run yet (0 and 0 of 5 final runs of NIGT and Adam)" in text
+    for group in ("bert", "bert, finer grid"):
+        assert f"**{group}**: not run yet (0 and 0 of 5 final runs of NIGT and Adam)" in text
     for name in ("figure1", "arms", "sweep"):
         assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in text
     assert "| resnet | 1,000 | 5 | 72.00 | 71.70 | +0.30 | +0.30 to +0.30 |" in text  # at w and at x
@@ -202,4 +237,4 @@ def test_the_figure_of_the_arms_shows_each_with_its_distance_from_nigt():
 
 def test_the_readme_says_what_the_study_found():
     found = [line for line in (ROOT / "results/laptop/study.md").read_text().splitlines() if line.startswith("- **")]
-    assert len(found) == 2 and all(line in (ROOT / "README.md").read_text() for line in found)
+    assert len(found) == 3 and all(line in (ROOT / "README.md").read_text() for line in found)

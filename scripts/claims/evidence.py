@@ -9,7 +9,6 @@ from collections.abc import Callable
 from data.errors import InputError
 from scripts.forked import ROOT
 from scripts.study import choice, comparison, plan, report
-from scripts.study.__main__ import point_of
 
 VERDICTS = ("holds", "fails", "corrected", "undecided", "not run")
 
@@ -142,7 +141,7 @@ def laptop(task: str, arm: str, beside: str = "NIGT", better: bool = False) -> E
         command = "make study"
         finished = choice.read(ROOT / "results" / "laptop")
         arms = [next(a for a in plan.ARMS if (a.task, a.name) == (task, name)) for name in (beside, arm)]
-        found = report.compare(*arms, finished, point_of)
+        found = report.compare(*arms, finished)
         if found.word == "not run":
             return Found("–", "not run", command)
         return Found(f"{beside} − {arm} = {found.text}, at laptop scale", judge(found, better), command)

@@ -23,7 +23,6 @@ from absl import app, flags  # noqa: E402
 
 from data.errors import InputError  # noqa: E402
 from scripts.study import choice, plan, report  # noqa: E402
-from scripts.sweep.grid import Point  # noqa: E402
 from scripts.sweep.training import Ended, Training, Trainings, run_all  # noqa: E402
 from trainers.exit_status import ExitStatus  # noqa: E402
 
@@ -68,7 +67,7 @@ class Study:
         arms = plan.arms_of(group)
         for arm in (arm for arm in arms if arm.like):
             try:
-                point_of(arm, self._finished(), strict=True)
+                choice.point_of(arm, self._finished(), strict=True)
             except KeyError:
                 raise InputError(
                     f"--groups={group}: {arm.name} takes the point of {arm.like}: run that first"
@@ -86,12 +85,8 @@ class Study:
         checks = [a.check(p) for a in tuned if a.checks for p in choice.ranking(a, grid, finished)[: plan.CHECKED]]
         if not self._run_all(checks):
             return False
-        finals = [training for arm in arms if (point := self.point(arm)) for training in arm.final(point)]
-        return self._run_all(finals)
-
-    def point(self, arm: plan.Arm) -> Point | None:
-        """The arm's point: given, another arm's, or chosen; None where it is not known or all diverged."""
-        return point_of(arm, self._finished())
+        finished = self._finished()
+        return self._run_all([training for arm in arms for training in choice.final_runs(arm, finished)])
 
     def _finished(self) -> dict[str, choice.Finished]:
         return choice.read(self._output)
@@ -124,24 +119,6 @@ class Study:
             self.status = ended.status
 
 
-def point_of(arm: plan.Arm, finished: dict[str, choice.Finished], strict: bool = False) -> Point | None:
-    """See Study.point.
-
-    Raises:
-      KeyError: With `strict`, a run that it depends on is missing.
-    """
-    if arm.point:
-        return arm.point
-    if arm.like:
-        return point_of(plan.model_of(arm), finished, strict)
-    try:
-        return choice.chosen(arm, choice.grid_of(plan.arms_of(arm.group), finished), finished, plan.CHECKED)
-    except KeyError:
-        if strict:
-            raise
-        return None
-
-
 def main(argv: list[str]) -> int:
     """Runs what the flags say and returns the exit status."""
     values = flags.FLAGS
@@ -162,7 +139,7 @@ def main(argv: list[str]) -> int:
             study = Study(output, runner, values.workers, until, values.again)
             study.run(values.groups)
             status = study.status
-        report.write(output, point_of, f"{_COMMAND} --report")
+        report.write(output, f"{_COMMAND} --report")
     except InputError as error:
         print(f"study: {error}", file=sys.stderr)
         return ExitStatus.BAD_INPUT

@@ -6,7 +6,7 @@ import pathlib
 import shlex
 
 from data.errors import InputError
-from scripts.study.plan import GRID, Arm, points
+from scripts.study.plan import CHECKED, GRID, Arm, arms_of, model_of, points
 from scripts.sweep.grid import Point
 from scripts.sweep.training import Training
 from trainers.results import CURVE_COLUMNS, RUN_COLUMNS, read_rows
@@ -99,13 +99,40 @@ def ranking(arm: Arm, grid: tuple[float, ...], finished: dict[str, Finished]) ->
     return [point for _, point in sorted((pair for pair in tried if math.isfinite(pair[0])), key=lambda pair: -pair[0])]
 
 
-def chosen(arm: Arm, grid: tuple[float, ...], finished: dict[str, Finished], checked: int) -> Point | None:
-    """The arm's point: the best on selection, at full length among the `checked` best; None if all these diverged."""
+def chosen(arm: Arm, grid: tuple[float, ...], finished: dict[str, Finished]) -> Point | None:
+    """The arm's point: the best on selection, at full length among the CHECKED best; None if all these diverged."""
     best = ranking(arm, grid, finished)
     if arm.checks:
-        tried = [(finished[arm.check(point).name].selection, point) for point in best[:checked]]
+        tried = [(finished[arm.check(point).name].selection, point) for point in best[:CHECKED]]
         best = [point for value, point in sorted(tried, key=lambda pair: -pair[0]) if math.isfinite(value)]
     return best[0] if best else None
+
+
+def point_of(arm: Arm, finished: dict[str, Finished], strict: bool = False) -> Point | None:
+    """The arm's point: given, another arm's, or chosen; None where it is not known or all diverged.
+
+    Raises:
+      KeyError: With `strict`, a run that it depends on is missing.
+    """
+    if arm.point:
+        return arm.point
+    if arm.like:
+        return point_of(model_of(arm), finished, strict)
+    try:
+        return chosen(arm, grid_of(arms_of(arm.group), finished), finished)
+    except KeyError:
+        if strict:
+            raise
+        return None
+
+
+def final_runs(arm: Arm, finished: dict[str, Finished]) -> list[Training]:
+    """The runs with fresh seeds at the arm's point, as far as that is known."""
+    point = point_of(arm, finished)
+    if point is None:
+        return []
+    same = arm.trials_of is not None and point == point_of(model_of(arm), finished)
+    return (model_of(arm) if same else arm).final(point)
 
 
 def grid_of(arms: list[Arm], finished: dict[str, Finished]) -> tuple[float, ...]:
@@ -122,13 +149,16 @@ def grid_of(arms: list[Arm], finished: dict[str, Finished]) -> tuple[float, ...]
 
 def is_on_edge(arm: Arm, point: Point, grid: tuple[float, ...]) -> bool:
     """Whether a number of a tuned point is the first or last that was tried, so that a better one may lie beyond."""
-    ends = {"eta0": (grid[0], grid[-1])} | {name: (values[0], values[-1]) for name, values in arm.axes or ()}
+    ends = {name: (values[0], values[-1]) for name, values in arm.axes or ()}
+    if arm.rates is None:  # else they lie within a grid that has been tried
+        ends["eta0"] = (grid[0], grid[-1])
     return arm.is_tuned and any(value in ends.get(name, ()) for name, value in point.values)
 
 
 def wider(arms: list[Arm], grid: tuple[float, ...], finished: dict[str, Finished]) -> tuple[float, ...]:
     """The grid with a decade more on each side on which an arm of the group has its best; as it is if none has."""
-    best = [dict(found[0].values)["eta0"] for arm in arms if arm.is_tuned and (found := ranking(arm, grid, finished))]
+    tuned = [arm for arm in arms if arm.is_tuned and arm.rates is None]
+    best = [dict(found[0].values)["eta0"] for arm in tuned if (found := ranking(arm, grid, finished))]
     lower = (_decade(grid[0], -1),) if grid[0] in best and grid[0] > WIDEST[0] else ()
     upper = (_decade(grid[-1], 1),) if grid[-1] in best and grid[-1] < WIDEST[1] else ()
     return lower + grid + upper

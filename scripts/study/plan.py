@@ -14,6 +14,7 @@ CHECKED = 2  # points of an arm that are run again at full length, where tuning 
 TUNING_LENGTH = {"bert": ("train_steps=2400", "warmup_polynomial_decay.warmup_steps=120", "validation_interval=800")}
 
 _NIGT_RESNET, _NIGT_BERT = "configs/study/resnet_nigt.gin", "configs/study/bert_nigt.gin"
+_ADAM_BERT = "configs/study/bert_adam.gin"
 _SGD_RESNET = "configs/study/resnet_sgd.gin"
 _NO_TRANSPORT = "nigt.implicit_gradient_transport=False"
 _FACTOR = "nigt.excluded_learning_rate_multiplier"
@@ -33,6 +34,8 @@ class Arm:
       axes: What is tuned besides η0, by binding. With η0 alone: (). None: nothing is; the point is `like`'s.
       like: The arm whose tuned point it takes.
       point: A point that is given, not tuned.
+      rates: η0 to try; None: the study's grid, as wide as the optima of its group ask for.
+      trials_of: The arm whose trials are its own as well, and whose final runs if it ends at the same point.
       seeds: Of its final runs.
       phase: Of those: "final" or "ablation".
     """
@@ -44,6 +47,8 @@ class Arm:
     axes: tuple[tuple[str, tuple[Value, ...]], ...] | None = ()
     like: str | None = None
     point: Point | None = None
+    rates: tuple[float, ...] | None = None
+    trials_of: str | None = None
     seeds: tuple[int, ...] = ABLATION_SEEDS
     phase: str = "ablation"
 
@@ -65,22 +70,31 @@ class Arm:
     def tuning(self, point: Point) -> Training:
         """The run that tries a point."""
         bindings = (*self.bindings, *TUNING_LENGTH.get(self.task, ()), *point.bindings)
-        return Training(f"{self._slug}-{point.name}-tune", self.gin_file, bindings, TUNING_SEED, "tune")
+        return Training(f"{self._trials}-{point.name}-tune", self.gin_file, bindings, TUNING_SEED, "tune")
 
     def check(self, point: Point) -> Training:
         """The run that tries a point at full length."""
         bindings = (*self.bindings, *point.bindings)
-        return Training(f"{self._slug}-{point.name}-check", self.gin_file, bindings, TUNING_SEED, "tune")
+        return Training(f"{self._trials}-{point.name}-check", self.gin_file, bindings, TUNING_SEED, "tune")
 
     def final(self, point: Point) -> list[Training]:
         """The runs with fresh seeds at the chosen point."""
         bindings = (*self.bindings, *point.bindings)
-        return [Training(f"{self._slug}-s{s}", self.gin_file, bindings, s, self.phase) for s in self.seeds]
+        return [Training(f"{self._slug(self.name)}-s{s}", self.gin_file, bindings, s, self.phase) for s in self.seeds]
 
     @property
-    def _slug(self) -> str:
-        name = f"{self.task} {self.name}".lower().replace("'s", "").replace("β", "beta")
+    def _trials(self) -> str:
+        return self._slug(self.trials_of or self.name)
+
+    def _slug(self, name: str) -> str:
+        name = f"{self.task} {name}".lower().replace("'s", "").replace("β", "beta")
         return "".join(c if c.isalnum() or c == "." else "_" for c in name)
+
+
+def _finer(name: str, gin_file: str, rates: tuple[float, ...], *axis) -> Arm:
+    """A side of the BERT between the decades: as many trials as the other's."""
+    fields = {"axes": (axis,), "rates": rates, "trials_of": name, "seeds": FINAL_SEEDS}
+    return Arm(f"{name}, finer grid", "bert finer grid", gin_file, **fields)
 
 
 def _resnet_baseline(optimizer: str, *bindings: str, **fields) -> Arm:
@@ -104,17 +118,15 @@ ARMS = (
     Arm("SGD", "resnet", _SGD_RESNET, seeds=FINAL_SEEDS, phase="final"),
     # Three values of a second number for either: of NIGT the factor of section 5.1, of Adam β2 (section 5.2: 0.99).
     Arm("NIGT", "bert", _NIGT_BERT, axes=((_FACTOR, (10, 100, 1000)),), seeds=FINAL_SEEDS, phase="final"),
-    Arm(
-        *("Adam", "bert", "configs/study/bert_adam.gin"),
-        axes=(("beta2", (0.9, 0.99, 0.999)),),
-        seeds=FINAL_SEEDS,
-        phase="final",
-    ),
+    Arm("Adam", "bert", _ADAM_BERT, axes=(("beta2", (0.9, 0.99, 0.999)),), seeds=FINAL_SEEDS, phase="final"),
+    # Half a decade beside either side's best η0; one value more of the second number, whose best was its first or last.
+    _finer("NIGT", _NIGT_BERT, (3.16e-3, 1e-2, 3.16e-2), _FACTOR, (1, 10, 100, 1000)),
+    _finer("Adam", _ADAM_BERT, (3.16e-4, 1e-3, 3.16e-3), "beta2", (0.9, 0.99, 0.999, 0.9999)),
     Arm("NIGT at the paper's rate", "bert rates", _NIGT_BERT, point=Point((("eta0", 1e-3), (_FACTOR, 1000)))),
     Arm(
         "Adam at the paper's rate",
         "bert rates",
-        "configs/study/bert_adam.gin",
+        _ADAM_BERT,
         point=Point((("eta0", 1e-4), ("beta2", 0.99))),
     ),
     # What else the two sides differ in: the schedule, whose rate lies on the grid, and with whom crops were left out.
@@ -169,13 +181,14 @@ def arms_of(group: str) -> list[Arm]:
 
 
 def model_of(arm: Arm) -> Arm:
-    """The arm whose point it takes."""
-    return next(other for other in ARMS if other.name == arm.like and other.task == arm.task and other.is_tuned)
+    """The arm whose point it takes, or whose trials."""
+    name = arm.like or arm.trials_of
+    return next(other for other in ARMS if other.name == name and other.task == arm.task and other.is_tuned)
 
 
 def points(arm: Arm, rates: tuple[float, ...]) -> list[Point]:
-    """The grid of an arm: these η0 with every combination of its other axes."""
-    found = [(("eta0", rate),) for rate in rates]
+    """The grid of an arm: these η0, or its own, with every combination of its other axes."""
+    found = [(("eta0", rate),) for rate in arm.rates or rates]
     for name, values in arm.axes or ():
         found = [(*point, (name, value)) for point in found for value in values]
     return [Point(values) for values in found]

@@ -4,7 +4,7 @@ import csv
 import math
 import pathlib
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from scripts.forked import ROOT
 from scripts.study import arms_figure, choice, plan
@@ -14,30 +14,29 @@ from trainers import figure1, sweep_figure
 from trainers.results_table import TASKS, commits
 from trainers.run_directory import write_atomically
 
-PointOf = Callable[[plan.Arm, dict[str, choice.Finished]], Point | None]
 _BASELINES = {"bert": "Adam", "resnet": "SGD"}
+_COMPARED = ("bert", "bert finer grid", "resnet")  # groups of two arms: NIGT and the task's baseline
 _COLUMNS = ("arm", "point", "n", "accuracy at w, mean", "seeds", "NIGT − arm [bootstrap 95 %]", "[Welch 95 %]", "steps")
 _COLUMNS += ("wall time, evaluations included", "state")
 
 
-def sample(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point | None) -> Sample:
+def sample(arm: plan.Arm, finished: dict[str, choice.Finished]) -> Sample:
     """The final runs that there are, validation accuracy at w after the last step."""
-    runs = [run for t in arm.final(point) if (run := choice.finished_run(t, finished))] if point else []
+    runs = [run for t in choice.final_runs(arm, finished) if (run := choice.finished_run(t, finished))]
     ended = [run for run in runs if run.row["status"] == "ok"]
     values = tuple(100 * run.last("validation") for run in ended)
     return Sample(values, len(runs) - len(ended), len(arm.seeds))
 
 
-def compare(arm: plan.Arm, other: plan.Arm, finished: dict[str, choice.Finished], point_of: PointOf) -> Comparison:
+def compare(arm: plan.Arm, other: plan.Arm, finished: dict[str, choice.Finished]) -> Comparison:
     """The final runs of one beside another's."""
-    return Comparison(*(sample(each, finished, point_of(each, finished)) for each in (arm, other)))
+    return Comparison(*(sample(each, finished) for each in (arm, other)))
 
 
-def write(output: pathlib.Path, point_of: PointOf, command: str) -> None:
+def write(output: pathlib.Path, command: str) -> None:
     """Writes study.md, figure1.png, arms.png and sweep.png into the results directory, as far as there are runs.
 
     Args:
-      point_of: The arm's point, as far as it is known.
       command: For the first line.
     """
     finished = choice.read(output)
@@ -47,11 +46,10 @@ def write(output: pathlib.Path, point_of: PointOf, command: str) -> None:
         "",
     ]
     lines += ["## NIGT beside its baselines", ""]
-    for task, name in _BASELINES.items():
-        lines.append(f"- {_sentence(task, name, finished, point_of)}")
+    lines += [f"- {_sentence(group, finished)}" for group in _COMPARED]
     for group in plan.groups():
         lines += ["", f"## {group[0].upper()}{group[1:]}", "", _line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
-        lines += [_row(arm, finished, point_of) for arm in _with_reference(group)]
+        lines += [_row(arm, finished) for arm in _with_reference(group)]
     lines += [
         "",
         "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv. (edge): a tuned",
@@ -61,20 +59,19 @@ def write(output: pathlib.Path, point_of: PointOf, command: str) -> None:
         "interval keeps its 95 %.",
         "",
     ]
-    lines += _at_x(finished, point_of)
-    for name, (alt, figure) in _figures(output, finished, point_of).items():
+    lines += _at_x(finished)
+    for name, (alt, figure) in _figures(output, finished).items():
         figure1.save(figure, output / name)
         lines += [f"![{alt}]({name})", ""]
     write_atomically(output / "study.md", "\n".join(lines))
 
 
-def _at_x(finished: dict[str, choice.Finished], point_of: PointOf) -> list[str]:
+def _at_x(finished: dict[str, choice.Finished]) -> list[str]:
     """NIGT's accuracy at x beside that at w, whenever it was evaluated: the schedule's end brings both together."""
     lines = []
     for task in _BASELINES:
         nigt = plan.arms_of(task)[0]
-        point = point_of(nigt, finished)
-        runs = [finished[t.name] for t in nigt.final(point) if t.name in finished] if point else []
+        runs = [finished[t.name] for t in choice.final_runs(nigt, finished) if t.name in finished]
         curves = [curve for run in runs if run.row["status"] == "ok" for curve in run.curves]
         values: dict[int, dict[str, list[float]]] = {}
         for curve in curves:
@@ -98,27 +95,27 @@ def _at_x(finished: dict[str, choice.Finished], point_of: PointOf) -> list[str]:
     return [*head, *lines, ""] if lines else []
 
 
-def _figures(output: pathlib.Path, finished: dict[str, choice.Finished], point_of: PointOf) -> dict[str, tuple]:
+def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict[str, tuple]:
     """(alternative text, figure) by file name."""
     found = {}
     phases = {run.row["phase"] for run in finished.values() if run.row["status"] == "ok"}
     if "final" in phases:
         found["figure1.png"] = ("Figure 1 at laptop scale", figure1.draw(output, partial=True))
-    if panels := _panels(finished, point_of):
+    if panels := _panels(finished):
         found["arms.png"] = ("what carries the result", arms_figure.draw(panels, MARGIN))
     if "tune" in phases:
         found["sweep.png"] = ("every trial", sweep_figure.draw(output))
     return found
 
 
-def _panels(finished: dict[str, choice.Finished], point_of: PointOf) -> dict[str, list[arms_figure.Row]]:
+def _panels(finished: dict[str, choice.Finished]) -> dict[str, list[arms_figure.Row]]:
     """The arms that have been run, by task, NIGT first; of a task where one that is not in Figure 1 is among them."""
     panels = {}
     for task in _BASELINES:
         nigt, *others = [arm for arm in plan.ARMS if arm.task == task]
         rows, further = [], False
         for arm in (nigt, *others):
-            found = compare(nigt, arm, finished, point_of)
+            found = compare(nigt, arm, finished)
             if found.theirs.is_complete:
                 low, high = found.bootstrap
                 rows.append(arms_figure.Row(_name(arm), found.theirs.values, (-high, -low), found.theirs.diverged))
@@ -135,14 +132,13 @@ def _with_reference(group: str) -> list[plan.Arm]:
     return arms if arms == main else [main[0], *arms]
 
 
-def _sentence(task: str, baseline: str, finished: dict[str, choice.Finished], point_of: PointOf) -> str:
-    arms = {arm.name: arm for arm in plan.arms_of(task)}
-    found = compare(arms["NIGT"], arms[baseline], finished, point_of)
+def _sentence(group: str, finished: dict[str, choice.Finished]) -> str:
+    nigt, other = plan.arms_of(group)
+    task, baseline = group.replace(" ", ", ", 1), _BASELINES[nigt.task]
+    found = compare(nigt, other, finished)
     if found.word == "not run":
-        done, planned = (len(s.values) + s.diverged for s in (found.ours, found.theirs)), len(arms["NIGT"].seeds)
-        return (
-            f"**{task}**: not run yet ({' and '.join(map(str, done))} of {planned} final runs of NIGT and {baseline})."
-        )
+        done = " and ".join(str(len(side.values) + side.diverged) for side in (found.ours, found.theirs))
+        return f"**{task}**: not run yet ({done} of {len(nigt.seeds)} final runs of NIGT and {baseline})."
     return f"**{task}**: NIGT − {baseline} = {found.text}: by the protocol's margin of {MARGIN} NIGT **{found.word}**."
 
 
@@ -156,9 +152,9 @@ def _point(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point) ->
     return f"{shown} (edge)" if grid and choice.is_on_edge(arm, point, grid) else shown
 
 
-def _row(arm: plan.Arm, finished: dict[str, choice.Finished], point_of: PointOf) -> str:
-    point, nigt = point_of(arm, finished), plan.arms_of(arm.task)[0]
-    found = compare(nigt, arm, finished, point_of)
+def _row(arm: plan.Arm, finished: dict[str, choice.Finished]) -> str:
+    point, nigt = choice.point_of(arm, finished), plan.arms_of(arm.task)[0]
+    found = compare(nigt, arm, finished)
     own = found.theirs
     count = f"{len(own.values)}" + (f" (+ {own.diverged} diverged)" if own.diverged else "")
     cells = [_name(arm), _point(arm, finished, point) if point else "–", count]
@@ -169,7 +165,8 @@ def _row(arm: plan.Arm, finished: dict[str, choice.Finished], point_of: PointOf)
     gaps = ["–", "–"]
     if arm != nigt and found.ours.values:
         gaps = [f"{found.difference:+.2f} {shown(found.bootstrap)}", shown(found.welch)]
-    runs = [run for t in arm.final(point) if (run := choice.finished_run(t, finished)) and run.row["status"] == "ok"]
+    trainings = choice.final_runs(arm, finished)
+    runs = [run for t in trainings if (run := choice.finished_run(t, finished)) and run.row["status"] == "ok"]
     wall = statistics.median(float(run.row["wall_s"]) for run in runs)
     cells += [mean, " ".join(f"{value:.2f}" for value in own.values), *gaps]
     return _line(
