@@ -255,10 +255,10 @@ def _sweep(values: flags.FlagValues, verb: str) -> int:
     if finished and values.collect:
         _collect(_state(values, requests[0]), finished)
     missing = [name for name in runs if not _is_done(states.folder / name)]
-    left = [outcome for outcome in outcomes.values() if "LEFT AT GOOGLE" in outcome]
+    left = [ended.text for ended in outcomes.values() if ended.is_left]
     if missing or left:
         message = "; ".join([f"{len(missing)} of {len(runs)} points are not done: {', '.join(missing)}", *left])
-        if left or not sweep.was_stopped(outcomes):
+        if left or not any(ended.was_stopped for ended in outcomes.values()):
             raise RunError(message)
         print(f"launch: {message}", file=sys.stderr)
         return ExitStatus.INTERRUPTED

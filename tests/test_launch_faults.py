@@ -228,3 +228,28 @@ def test_make_passes_values_whole_and_yes_is_said():
     found = words("ZONE=a'b; $(echo no)".replace("$", "$$"), "GIN=a='x' b=`date`", "YES=0", "SPOT=1")
     assert {"--zone=a'b; $(echo no)", "--gin_param=a='x'", "--gin_param=b=`date`", "--spot"} <= set(found)
     assert "--yes" not in found and "--yes" in words("YES=1")
+
+
+def _two_points(cloud, tmp_path):
+    grid = tmp_path / "grid.gin"
+    grid.write_text("import scripts.sweep.grid\ngrid.axes = {'eta0': (1e-3, 1e-2)}\n")
+    given = cloud.arguments(f"--grid={grid}", "--parallel=1", "--phase=tune")
+    return [argument for argument in given if not argument.startswith("--name")]
+
+
+def test_a_signal_ends_a_sweep_in_order_and_the_rest_is_not_begun(cloud, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("FAKE_STEPS", "3000")
+    sender = threading.Thread(target=lambda: (cloud.wait_for(cloud.is_training), os.kill(os.getpid(), signal.SIGTERM)))
+    sender.start()
+    assert cloud.call("sweep", *_two_points(cloud, tmp_path)) == 4
+    sender.join()
+    assert cloud.left() == [] and len(_creations(cloud)) == 1
+    assert "2 of 2 points are not done" in capfd.readouterr().err
+
+
+def test_a_sweep_names_each_tpu_that_it_could_not_delete(cloud, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("FAKE_STEPS", "3")
+    cloud.faults(delete=-1)
+    assert cloud.call("sweep", *_two_points(cloud, tmp_path)) == 1
+    message = capfd.readouterr().err
+    assert len(cloud.left()) == 2 and all(f"MONEY: {name} in" in message for name in cloud.left())

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import os
 import signal
 from collections.abc import Callable
@@ -9,21 +10,28 @@ from collections.abc import Callable
 from scripts.tpu.lifecycle import Launch
 from trainers.exit_status import ExitStatus
 
-_NOT_BEGUN = "not begun"
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a launch ended.
+
+    Attributes:
+      text: "exit status 0", or what went wrong.
+      was_stopped: Whether a signal ended it, or kept it from beginning.
+      is_left: Whether something may still be there at Google.
+    """
+
+    text: str
+    was_stopped: bool = False
+    is_left: bool = False
 
 
-def was_stopped(outcomes: dict[str, str]) -> bool:
-    """Whether a signal has ended the sweep."""
-    interrupted = f"exit status {int(ExitStatus.INTERRUPTED)}"
-    return any(outcome == interrupted or outcome.endswith(_NOT_BEGUN) for outcome in outcomes.values())
-
-
-def run_all(launches: list[Launch], parallel: int, show: Callable[[str], None]) -> dict[str, str]:
-    """Runs launches, so many at a time; in words how each ended, by its name: "exit status 0" or what went wrong.
+def run_all(launches: list[Launch], parallel: int, show: Callable[[str], None]) -> dict[str, Outcome]:
+    """Runs launches, so many at a time; how each ended, by its name.
 
     A signal ends those at work in order, which deletes what they created, and the rest is not begun.
     """
-    outcomes: dict[str, str] = {}
+    outcomes: dict[str, Outcome] = {}
     stopped: list[str] = []
 
     def stop(number, frame):
@@ -37,14 +45,16 @@ def run_all(launches: list[Launch], parallel: int, show: Callable[[str], None]) 
     def one(launch: Launch) -> None:
         name = launch.state.request.name
         if stopped:
-            outcomes[name] = f"{stopped[0]}; {_NOT_BEGUN}"
+            outcomes[name] = Outcome(f"{stopped[0]}; not begun", was_stopped=True)
             return
         show(f"sweep: {name} is at work")
         try:
-            outcomes[name] = f"exit status {int(launch.run())}"
+            status = launch.run()
+            text, was_stopped = f"exit status {int(status)}", status == ExitStatus.INTERRUPTED
         except Exception as error:  # whatever it is: the other points, and what is left of this one, are still told of
-            outcomes[name] = str(error) or repr(error)
-        show(f"sweep: {name}: {outcomes[name]}")
+            text, was_stopped = str(error) or repr(error), False
+        outcomes[name] = Outcome(text, was_stopped, launch.state.phase == "left")
+        show(f"sweep: {name}: {outcomes[name].text}")
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:

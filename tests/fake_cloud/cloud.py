@@ -98,4 +98,4 @@ class Cloud:
             time.sleep(0.05)
 
     def is_training(self) -> bool:
-        return (self.folder / "vms" / "run" / "nigt" / "run" / "ckpt").exists()
+        return any((self.folder / "vms").glob("*/nigt/*/ckpt"))
