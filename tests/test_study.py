@@ -185,6 +185,13 @@ def test_what_ran_in_a_modified_clone_is_run_again_when_asked(tmp_path):
     assert choice.missing([clean, modified], finished, tmp_path, again=True) == [modified]
 
 
+def test_every_arm_stands_beside_the_nigt_that_is_tuned_on_the_same_grid():
+    beside = {(arm.task, arm.name): plan.reference(arm).name for arm in plan.ARMS}
+    finer = {arm for arm, nigt in beside.items() if nigt == "NIGT, finer grid"}
+    assert finer == {("bert", name) for name in ("NIGT, finer grid", "Adam, finer grid", "no transport")}
+    assert beside["bert", "SGD"] == beside["resnet", "no transport"] == beside["resnet", "SGD, shifted crops"] == "NIGT"
+
+
 def test_an_arm_waits_for_the_one_whose_point_it_takes(tmp_path):
     runner = Trainings(tmp_path / "runs", tmp_path / "results", 1, "a command")
     study = Study(tmp_path / "results", runner, 1, None, again=False)

@@ -166,7 +166,7 @@ ARMS = (
     _resnet_baseline("AdaGrad"),
     _resnet_baseline("Adafactor"),
     Arm("SGD", "bert ablations", "configs/study/bert_sgd.gin", axes=(("beta", (0.5, 0.9, 0.99)),)),
-    Arm("no transport", "bert ablations", _NIGT_BERT, (_NO_TRANSPORT,), axes=None, like="NIGT"),
+    Arm("no transport", "bert ablations", _NIGT_BERT, (_NO_TRANSPORT,), axes=None, like="NIGT, finer grid"),
 )
 
 
@@ -184,6 +184,14 @@ def model_of(arm: Arm) -> Arm:
     """The arm whose point it takes, or whose trials."""
     name = arm.like or arm.trials_of
     return next(other for other in ARMS if other.name == name and other.task == arm.task and other.is_tuned)
+
+
+def reference(arm: Arm) -> Arm:
+    """The NIGT that it stands beside: the one that is tuned on the same grid."""
+    if arm.like:
+        return reference(model_of(arm))
+    first = arms_of(arm.group)[0]
+    return first if first.trials_of else arms_of(arm.task)[0]
 
 
 def points(arm: Arm, rates: tuple[float, ...]) -> list[Point]:

@@ -109,19 +109,22 @@ def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict
 
 
 def _panels(finished: dict[str, choice.Finished]) -> dict[str, list[arms_figure.Row]]:
-    """The arms that have been run, by task, NIGT first; of a task where one that is not in Figure 1 is among them."""
+    """The arms that have been run, by task, beside the NIGT of the finest grid that has been run: it comes first.
+
+    Of a task where one is among them that is not in Figure 1.
+    """
     panels = {}
     for task in _BASELINES:
-        nigt, *others = [arm for arm in plan.ARMS if arm.task == task]
-        rows, further = [], False
-        for arm in (nigt, *others):
-            found = compare(nigt, arm, finished)
-            if found.theirs.is_complete:
-                low, high = found.bootstrap
-                rows.append(arms_figure.Row(_name(arm), found.theirs.values, (-high, -low), found.theirs.diverged))
-                further |= arm.group != task
-        if further and rows[0].name == nigt.name and rows[0].accuracy:
-            panels[TASKS[task]] = rows
+        arms = [arm for arm in plan.ARMS if arm.task == task and sample(arm, finished).is_complete]
+        tuned = [arm for arm in arms if plan.reference(arm) == arm]
+        if all(arm.group == task for arm in arms) or not (tuned and sample(tuned[-1], finished).values):
+            continue
+        rows = []
+        for arm in (tuned[-1], *(arm for arm in arms if arm != tuned[-1])):
+            found = compare(tuned[-1], arm, finished)
+            low, high = found.bootstrap
+            rows.append(arms_figure.Row(_name(arm), found.theirs.values, (-high, -low), found.theirs.diverged))
+        panels[TASKS[task]] = rows
     return panels
 
 
@@ -153,7 +156,7 @@ def _point(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point) ->
 
 
 def _row(arm: plan.Arm, finished: dict[str, choice.Finished]) -> str:
-    point, nigt = choice.point_of(arm, finished), plan.arms_of(arm.task)[0]
+    point, nigt = choice.point_of(arm, finished), plan.reference(arm)
     found = compare(nigt, arm, finished)
     own = found.theirs
     count = f"{len(own.values)}" + (f" (+ {own.diverged} diverged)" if own.diverged else "")
