@@ -92,6 +92,7 @@ def test_a_run_with_other_bindings_is_not_taken_for_the_plan_s(tmp_path):
     changed = dataclasses.replace(training, bindings=(*training.bindings, "beta=0.5"))
     with pytest.raises(InputError, match="beta=0.5"):
         choice.missing([changed], finished, tmp_path)
+    assert choice.missing([changed], finished, tmp_path, again=True) == [changed]
 
 
 def test_the_intervals_hold_what_they_are_said_to_and_the_verdict_follows_the_margin():

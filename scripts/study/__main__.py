@@ -35,7 +35,7 @@ def _define_flags() -> None:
     flags.DEFINE_list("groups", plan.groups(), "Which groups of arms, in this order.")
     flags.DEFINE_string("runs", "runs/laptop/study", "Where the runs' directories go.")
     flags.DEFINE_string("output", "results/laptop", "Where runs.csv, curves.csv, logs/, study.md and the figures go.")
-    flags.DEFINE_bool("again", False, "Run again what ran in a modified clone.")
+    flags.DEFINE_bool("again", False, "Run again what ran in a modified clone, or with other bindings than the plan's.")
     flags.DEFINE_bool("report", False, "Run nothing: write study.md and the figures from what is there.")
 
 
@@ -47,7 +47,7 @@ class Study:
       runner: Runs and collects.
       workers: Runs at a time.
       until: time.monotonic() after which none begins; None: no limit.
-      again: Whether what ran in a modified clone is run again.
+      again: Whether what ran in a modified clone, or with other bindings, is run again.
     """
 
     def __init__(self, output: pathlib.Path, runner: Trainings, workers: int, until: float | None, again: bool):

@@ -11,7 +11,7 @@ from scripts.sweep.grid import Point
 from scripts.sweep.training import Training
 from trainers.results import CURVE_COLUMNS, RUN_COLUMNS, read_rows
 
-WIDEST = (1e-8, 1e1)  # η0 beyond these is not tried
+WIDEST = (1e-8, 1e3)  # η0 beyond these is not tried
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,24 +67,23 @@ def missing(
     """The trainings that runs.csv does not have.
 
     Args:
-      again: Whether what ran in a modified clone counts as missing.
+      again: Whether what ran in a modified clone, or with other bindings, counts as missing.
 
     Raises:
-      InputError: It has one by the name of another, with other bindings.
+      InputError: Without `again`: it has one by the name of another, with other bindings.
     """
+    found = []
     for training in trainings:
         run = finished.get(training.name)
-        if run is not None and (changed := _other_bindings(training, run)):
+        changed = _other_bindings(training, run) if run else set()
+        if changed and not again:
             raise InputError(
                 f"{output / 'runs.csv'}: {run.row['run_id']} was run with other bindings than the plan's "
-                f"({', '.join(sorted(changed))}); remove its rows and logs, or name another --output"
+                f"({', '.join(sorted(changed))}); run it anew with --again, or name another --output"
             )
-
-    def counts(training: Training) -> bool:
-        run = finished.get(training.name)
-        return run is not None and not (again and run.row["dirty"] == "true")
-
-    return [training for training in trainings if not counts(training)]
+        if run is None or changed or (again and run.row["dirty"] == "true"):
+            found.append(training)
+    return found
 
 
 def _other_bindings(training: Training, run: Finished) -> set[str]:
