@@ -48,6 +48,9 @@ def test_every_training_of_the_plan_has_a_name_of_its_own_and_loads():
     for arm in plan.ARMS:
         point = arm.point or plan.points(plan.model_of(arm) if arm.like else arm, plan.GRID)[0]
         trainings = arm.final(point) + ([arm.tuning(point), arm.check(point)] if arm.is_tuned else [])
+        if arm.is_tuned:
+            for rate in choice.WIDEST:
+                gin_files.load(arm.gin_file, [*arm.bindings, f"eta0={rate!r}"], 1)
         for training in trainings:
             assert training.name not in names and "'" not in training.name
             names.add(training.name)
