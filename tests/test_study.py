@@ -56,8 +56,8 @@ def test_every_training_of_the_plan_has_a_name_of_its_own_and_loads():
             names.add(training.name)
         loaded = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings), 1)
         assert (loaded.task, loaded.scale) == (arm.task, "laptop")
-    for group in ("bert", "bert finer grid", "bert ablations"):
-        expected = 12 if group == "bert finer grid" else 18  # as many trials for every side
+    for group, expected in {"bert": 18, "bert finer grid": 12, "bert ablations": 18, "resnet finer grid": 3}.items():
+        # As many trials for every side.
         assert {len(plan.points(arm, plan.GRID)) for arm in plan.arms_of(group) if arm.is_tuned} == {expected}
 
 
@@ -192,7 +192,9 @@ def test_what_ran_in_a_modified_clone_is_run_again_when_asked(tmp_path):
 def test_every_arm_stands_beside_the_nigt_that_is_tuned_on_the_same_grid():
     beside = {(arm.task, arm.name): plan.reference(arm).name for arm in plan.ARMS}
     finer = {arm for arm, nigt in beside.items() if nigt == "NIGT, finer grid"}
-    assert finer == {("bert", name) for name in ("NIGT, finer grid", "Adam, finer grid", "no transport")}
+    assert finer == {("bert", name) for name in ("NIGT, finer grid", "Adam, finer grid", "no transport")} | {
+        ("resnet", name) for name in ("NIGT, finer grid", "SGD, finer grid")
+    }
     assert beside["bert", "SGD"] == beside["resnet", "no transport"] == beside["resnet", "SGD, shifted crops"] == "NIGT"
 
 
@@ -248,4 +250,4 @@ def test_the_figure_of_the_arms_shows_each_with_its_distance_from_nigt():
 
 def test_the_readme_says_what_the_study_found():
     found = [line for line in (ROOT / "results/laptop/study.md").read_text().splitlines() if line.startswith("- **")]
-    assert len(found) == 3 and all(line in (ROOT / "README.md").read_text() for line in found)
+    assert len(found) == 4 and all(line in (ROOT / "README.md").read_text() for line in found)

@@ -91,10 +91,11 @@ class Arm:
         return "".join(c if c.isalnum() or c == "." else "_" for c in name)
 
 
-def _finer(name: str, gin_file: str, rates: tuple[float, ...], *axis) -> Arm:
-    """A side of the BERT between the decades: as many trials as the other's."""
-    fields = {"axes": (axis,), "rates": rates, "trials_of": name, "seeds": FINAL_SEEDS}
-    return Arm(f"{name}, finer grid", "bert finer grid", gin_file, **fields)
+def _finer(name: str, gin_file: str, rates: tuple[float, ...], *axes: tuple[str, tuple[Value, ...]]) -> Arm:
+    """A side of the main comparison between the decades: as many trials as the other's."""
+    group = f"{gin_file.rpartition('/')[2].partition('_')[0]} finer grid"
+    fields = {"axes": axes, "rates": rates, "trials_of": name, "seeds": FINAL_SEEDS}
+    return Arm(f"{name}, finer grid", group, gin_file, **fields)
 
 
 def _resnet_baseline(optimizer: str, *bindings: str, **fields) -> Arm:
@@ -120,8 +121,10 @@ ARMS = (
     Arm("NIGT", "bert", _NIGT_BERT, axes=((_FACTOR, (10, 100, 1000)),), seeds=FINAL_SEEDS, phase="final"),
     Arm("Adam", "bert", _ADAM_BERT, axes=(("beta2", (0.9, 0.99, 0.999)),), seeds=FINAL_SEEDS, phase="final"),
     # Half a decade beside either side's best η0; one value more of the second number, whose best was its first or last.
-    _finer("NIGT", _NIGT_BERT, (3.16e-3, 1e-2, 3.16e-2), _FACTOR, (1, 10, 100, 1000)),
-    _finer("Adam", _ADAM_BERT, (3.16e-4, 1e-3, 3.16e-3), "beta2", (0.9, 0.99, 0.999, 0.9999)),
+    _finer("NIGT", _NIGT_BERT, (3.16e-3, 1e-2, 3.16e-2), (_FACTOR, (1, 10, 100, 1000))),
+    _finer("Adam", _ADAM_BERT, (3.16e-4, 1e-3, 3.16e-3), ("beta2", (0.9, 0.99, 0.999, 0.9999))),
+    _finer("NIGT", _NIGT_RESNET, (3.16e-3, 1e-2, 3.16e-2)),
+    _finer("SGD", _SGD_RESNET, (3.16e-2, 1e-1, 3.16e-1)),
     Arm("NIGT at the paper's rate", "bert rates", _NIGT_BERT, point=Point((("eta0", 1e-3), (_FACTOR, 1000)))),
     Arm(
         "Adam at the paper's rate",

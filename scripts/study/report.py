@@ -15,7 +15,7 @@ from trainers.results_table import TASKS, commits
 from trainers.run_directory import write_atomically
 
 _BASELINES = {"bert": "Adam", "resnet": "SGD"}
-_COMPARED = ("bert", "bert finer grid", "resnet")  # groups of two arms: NIGT and the task's baseline
+_COMPARED = ("bert", "bert finer grid", "resnet", "resnet finer grid")  # groups of two arms: NIGT and the task's baseline
 _COLUMNS = ("arm", "point", "n", "accuracy at w, mean", "seeds", "NIGT − arm [bootstrap 95 %]", "[Welch 95 %]", "steps")
 _COLUMNS += ("wall time, evaluations included", "state")
 
@@ -109,22 +109,18 @@ def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict
 
 
 def _panels(finished: dict[str, choice.Finished]) -> dict[str, list[arms_figure.Row]]:
-    """The arms that have been run, by task, beside the NIGT of the finest grid that has been run: it comes first.
-
-    Of a task where one is among them that is not in Figure 1.
-    """
+    """The arms that have been run, by the NIGT that they stand beside, itself first; not where Figure 1 shows them all."""
     panels = {}
-    for task in _BASELINES:
-        arms = [arm for arm in plan.ARMS if arm.task == task and sample(arm, finished).is_complete]
-        tuned = [arm for arm in arms if plan.reference(arm) == arm]
-        if all(arm.group == task for arm in arms) or not (tuned and sample(tuned[-1], finished).values):
+    for nigt in (arm for arm in plan.ARMS if plan.reference(arm) == arm):
+        beside = [arm for arm in plan.ARMS if plan.reference(arm) == nigt and sample(arm, finished).is_complete]
+        if all(arm.group == nigt.task for arm in beside) or not sample(nigt, finished).values or beside[0] != nigt:
             continue
         rows = []
-        for arm in (tuned[-1], *(arm for arm in arms if arm != tuned[-1])):
-            found = compare(tuned[-1], arm, finished)
+        for arm in beside:
+            found = compare(nigt, arm, finished)
             low, high = found.bootstrap
             rows.append(arms_figure.Row(_name(arm), found.theirs.values, (-high, -low), found.theirs.diverged))
-        panels[TASKS[task]] = rows
+        panels[TASKS[nigt.task] + nigt.name.removeprefix("NIGT")] = rows
     return panels
 
 
