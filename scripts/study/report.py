@@ -15,7 +15,7 @@ from trainers.results_table import TASKS, commits
 from trainers.run_directory import write_atomically
 
 _BASELINES = {"bert": "Adam", "resnet": "SGD"}
-_COMPARED = ("bert", "bert finer grid", "resnet", "resnet finer grid")  # groups of two arms: NIGT and the task's baseline
+_COMPARED = ("bert", "bert finer grid", "resnet", "resnet finer grid")  # groups of NIGT and the task's baseline
 _COLUMNS = ("arm", "point", "n", "accuracy at w, mean", "seeds", "NIGT − arm [bootstrap 95 %]", "[Welch 95 %]", "steps")
 _COLUMNS += ("wall time, evaluations included", "state")
 
@@ -109,7 +109,7 @@ def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict
 
 
 def _panels(finished: dict[str, choice.Finished]) -> dict[str, list[arms_figure.Row]]:
-    """The arms that have been run, by the NIGT that they stand beside, itself first; not where Figure 1 shows them all."""
+    """The arms that have been run, by the NIGT that they stand beside, itself first; not those of Figure 1 alone."""
     panels = {}
     for nigt in (arm for arm in plan.ARMS if plan.reference(arm) == arm):
         beside = [arm for arm in plan.ARMS if plan.reference(arm) == nigt and sample(arm, finished).is_complete]
