@@ -201,9 +201,10 @@ def test_every_arm_stands_beside_the_nigt_that_is_tuned_on_the_same_grid():
 def test_an_arm_waits_for_the_one_whose_point_it_takes(tmp_path):
     runner = Trainings(tmp_path / "runs", tmp_path / "results", 1, "a command")
     study = Study(tmp_path / "results", runner, 1, None, again=False)
-    group = next(arm.group for arm in plan.ARMS if arm.like == "NIGT")
-    with pytest.raises(InputError, match="takes the point of NIGT: run that first"):
-        study.run([group])
+    groups = {next(arm.group for arm in plan.ARMS if arm.like == "NIGT"): "point", "bert finer grid": "trials"}
+    for group, what in groups.items():
+        with pytest.raises(InputError, match=f"takes the {what} of NIGT: run that first"):
+            study.run([group])
 
 
 def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from trainers.epochs import BatchSize, Images, first_step
 # The schedules count in float32, which is exact up to 2^24: 33 times the longest run here.
 Steps = Annotated[int, Field(gt=0, le=2**24)]
 Epoch = Annotated[float, Field(gt=0, le=1e6)]
-Rate = Annotated[float, Field(gt=0, le=1e4, allow_inf_nan=False)]  # Algorithm 2 takes it as a factor: 100 is not much
+Rate = Annotated[float, Field(gt=0, le=1e4, allow_inf_nan=False)]  # for Algorithm 2 a factor, best at 100
 
 
 class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):

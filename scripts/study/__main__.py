@@ -59,18 +59,19 @@ class Study:
         """Whether everything of these groups has been run.
 
         Raises:
-          InputError: An arm takes the point of one that has not been tuned.
+          InputError: An arm takes the point, or the trials, of one that has not been tuned.
         """
         return all(self._run_group(group) for group in groups)
 
     def _run_group(self, group: str) -> bool:
         arms = plan.arms_of(group)
-        for arm in (arm for arm in arms if arm.like):
+        for arm in (arm for arm in arms if arm.like or arm.trials_of):
+            model, takes = plan.model_of(arm), "point" if arm.like else "trials"
             try:
-                choice.point_of(arm, self._finished(), strict=True)
+                choice.point_of(model, self._finished(), strict=True)
             except KeyError:
                 raise InputError(
-                    f"--groups={group}: {arm.name} takes the point of {arm.like}: run that first"
+                    f"--groups={group}: {arm.name} takes the {takes} of {model.name}: run that first"
                 ) from None
         tuned, grid = [arm for arm in arms if arm.is_tuned], plan.GRID
         while True:
