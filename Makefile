@@ -51,10 +51,10 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@touch $@
 
 demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (about 15 minutes on two cores)
-	@$(PY) -m data.laptop --data_dir=.data/laptop
+	@$(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 	@$(PY) -m scripts.demo
 
-laptop-data: $(VENV)/.ready ## Fetch and build the laptop text and images (.data/laptop)
+laptop-data: $(VENV)/.ready ## Fetch and build the laptop data (.data/laptop): two texts and the images
 	@$(PY) -m data.laptop --data_dir=.data/laptop
 
 imagenet-data: $(VENV)/.ready ## The paper's images (.data/paper/images) from TARS=folder, TFDS=folder or RECORDS=folder

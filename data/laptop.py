@@ -1,7 +1,7 @@
 """Builds the laptop-scale data: `python -m data.laptop --data_dir=.data/laptop`.
 
-It leaves `text/` and `images/` in the folder (with --manuals: `manuals/`), each with a manifest.json, and what it
-downloaded in `downloads/` beside the folder. A part that is there already, whole and with the same options, is left
+It leaves `manuals/`, `images/` and `text/` in the folder, each with a manifest.json, and what it downloaded in `downloads/`
+beside the folder. A part that is there already, whole and with the same options, is left
 alone.
 """
 
@@ -117,9 +117,9 @@ def summary(kind: str, content: dict) -> str:
 def define_flags() -> None:
     """Defines the options. Not at import: other programs have a --seed and a --data_dir too."""
     flags.DEFINE_string("data_dir", ".data/laptop", "Folder to build in.")
-    flags.DEFINE_bool("text", False, "Build the text only (with --images: both, as by default).")
-    flags.DEFINE_bool("images", False, "Build the images only.")
-    flags.DEFINE_bool("manuals", False, "Build the study's text only; it is not built by default.")
+    flags.DEFINE_bool("text", False, "Build the prose (of --text, --images and --manuals those that are given, by default all).")
+    flags.DEFINE_bool("images", False, "Build the images.")
+    flags.DEFINE_bool("manuals", False, "Build the documentation of web services, BERT's text.")
     flags.DEFINE_integer("vocab_size", 4096, "Tokens of the vocabulary.")
     flags.DEFINE_integer("seq_length", 128, "Tokens of a sequence.")
     flags.DEFINE_integer("max_predictions", 20, "Most masked tokens of a sequence.")
@@ -137,7 +137,7 @@ def main() -> None:
     options = text_options(**{name: values[name].value for name in _LEAST})
     wanted = {kind: values[kind].value for kind in manifest.KINDS}
     if not any(wanted.values()):
-        wanted |= {"text": True, "images": True}
+        wanted = dict.fromkeys(wanted, True)
     options = {
         "text": options,
         "images": {"seed": options["seed"]},

@@ -1,7 +1,7 @@
-"""Builds the study's text: the documentation of web services inside `botocore`, as masked BERT sequences.
+"""Builds BERT's text at laptop scale: the documentation of web services inside `botocore`, as masked BERT sequences.
 
 Formulaic English, each paragraph once. On prose a model of this size stays on a plateau of commonest pieces for longer
-than a laptop has time; on this it learns to look at its context within minutes (README, "The study").
+than a laptop has time; on this it learns to look at its context within minutes (README, "Data at laptop scale").
 """
 
 import gzip

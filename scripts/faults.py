@@ -51,9 +51,9 @@ class Case:
 
     def linked_text(self) -> pathlib.Path:
         """A folder of links to the text, of which one can be replaced."""
-        folder = self.folder / "data" / "text"
+        folder = self.folder / "data" / "manuals"
         folder.mkdir(parents=True)
-        for file in (self.data / "text").iterdir():
+        for file in (self.data / "manuals").iterdir():
             (folder / file.name).symlink_to(file.resolve())
         return folder
 

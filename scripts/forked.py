@@ -39,12 +39,12 @@ def arguments(
     Args:
       name: Of a laptop gin file, "bert_nigt".
       directory: The run's.
-      data: Of the built laptop data, text/ and images/.
+      data: Of the built laptop data, manuals/ and images/.
       mode: As --mode.
       **bindings: Further gin bindings; a dot in a name is written as two underscores.
     """
     task, optimizer = name.split("_")
-    folder, function = {"bert": ("text", "bert_pretraining"), "resnet": ("images", "resnet_classification")}[task]
+    folder, function = {"bert": ("manuals", "bert_pretraining"), "resnet": ("images", "resnet_classification")}[task]
     settings = {f"{function}.data_dir": f"'{data / folder}'"} | _SMALL[task]
     if name == "resnet_nigt":
         settings["warmup_polynomial_decay.warmup_steps"] = 5

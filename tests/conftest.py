@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def laptop_data() -> pathlib.Path:
-    """The built laptop data (text/ and images/), real and checked; built on the first use."""
+    """The built laptop data (manuals/, images/ and text/), real and checked; built on the first use."""
     path = ROOT / ".data" / "laptop"
     subprocess.run([sys.executable, "-m", "data.laptop", f"--data_dir={path}"], cwd=ROOT, check=True)
     return path

@@ -25,13 +25,13 @@ from trainers import gin_files, strategies
 def text_in_one_file(laptop_data, tmp_path_factory):
     """The laptop text with one file to train on: two hosts then share its records, not the files, and a global batch
     has the records that one process would read."""
-    folder = tmp_path_factory.mktemp("one") / "text"
+    folder = tmp_path_factory.mktemp("one") / "manuals"
     folder.mkdir()
-    shards = sorted((laptop_data / "text").glob("train-*"))
+    shards = sorted((laptop_data / "manuals").glob("train-*"))
     with open(folder / "train-00000-of-00001.tfrecord", "wb") as whole:
         whole.writelines(shard.read_bytes() for shard in shards[:1])
     for split in ("selection", "validation"):
-        for shard in (laptop_data / "text").glob(f"{split}-*"):
+        for shard in (laptop_data / "manuals").glob(f"{split}-*"):
             shutil.copy(shard, folder)
     return folder.parent
 
@@ -157,7 +157,7 @@ def test_with_bfloat16_activations_the_optimizer_s_math_is_float32(laptop_data):
     """Gradients, variables and momentum are float32, and the step is, to the bit, that of an optimizer that never heard
     of bfloat16 on the same gradients."""
     policy = tf.keras.mixed_precision.global_policy()
-    bindings = [f"bert_pretraining.data_dir = '{laptop_data / 'text'}'", "experiment.activations = 'bfloat16'"]
+    bindings = [f"bert_pretraining.data_dir = '{laptop_data / 'manuals'}'", "experiment.activations = 'bfloat16'"]
     config = gin_files.load("configs/laptop/bert_nigt.gin", [*bindings, "batch_size = 4"]).config
     tf.keras.mixed_precision.set_global_policy(f"mixed_{config.runtime.mixed_precision_dtype}")
     try:

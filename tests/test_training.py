@@ -35,7 +35,7 @@ SMALL = {
 
 def _command(name, directory, laptop_data, *bindings, mode="train_and_eval", seed=0):
     task = name.split("_")[0]
-    folder = {"bert": "text", "resnet": "images"}[task]
+    folder = {"bert": "manuals", "resnet": "images"}[task]
     data = {"bert": "bert_pretraining", "resnet": "resnet_classification"}[task]
     settings = [f"{data}.data_dir='{laptop_data / folder}'", *SMALL[task], *bindings]
     if "nigt" in name and task == "resnet":
@@ -229,16 +229,16 @@ def test_the_seed_decides(laptop_data, tmp_path):
 
 def test_missing_data_is_named(tmp_path):
     done = _run("bert_nigt", tmp_path / "run", tmp_path / "nowhere", *STEPS)
-    assert done.returncode == 2 and "nowhere/text" in done.stderr and "make laptop-data" in done.stderr
+    assert done.returncode == 2 and "nowhere/manuals" in done.stderr and "make laptop-data" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_the_commonest_token_is_not_what_bert_is_measured_against_by_accident(laptop_data):
     """The demo's yardstick, recomputed from the records with tf-models-official's loader."""
-    manifest = json.loads((laptop_data / "text" / "manifest.json").read_text())
+    manifest = json.loads((laptop_data / "manuals" / "manifest.json").read_text())
     params = pretrain_dataloader.BertPretrainDataConfig(
-        input_path=str(laptop_data / "text" / "validation-*.tfrecord"), is_training=False, global_batch_size=512,
-        seq_length=128, max_predictions_per_seq=20, use_next_sentence_label=False, use_v2_feature_names=True,
+        input_path=str(laptop_data / "manuals" / "validation-*.tfrecord"), is_training=False, global_batch_size=512,
+        seq_length=64, max_predictions_per_seq=10, use_next_sentence_label=False, use_v2_feature_names=True,
         drop_remainder=False,
     )  # fmt: skip
     ids = np.concatenate(
@@ -247,6 +247,6 @@ def test_the_commonest_token_is_not_what_bert_is_measured_against_by_accident(la
             for b in pretrain_dataloader.BertPretrainDataLoader(params).load()
         ]
     )
-    vocabulary = (laptop_data / "text" / "vocab.txt").read_text().splitlines()
+    vocabulary = (laptop_data / "manuals" / "vocab.txt").read_text().splitlines()
     share = np.mean(ids == vocabulary.index(manifest["commonest_token"]))
     assert share == pytest.approx(manifest["commonest_token_accuracy"]["validation"], abs=1e-9)
