@@ -149,8 +149,9 @@ def grid_of(arms: list[Arm], finished: dict[str, Finished]) -> tuple[float, ...]
 def is_on_edge(arm: Arm, point: Point, grid: tuple[float, ...]) -> bool:
     """Whether a number of a tuned point is the first or last that was tried, so that a better one may lie beyond."""
     ends = {name: (values[0], values[-1]) for name, values in arm.axes or ()}
-    if arm.rates is None:  # else they lie within a grid that has been tried
-        ends["eta0"] = (grid[0], grid[-1])
+    if arm.trials_of is None:  # else its rates lie within a grid that has been tried
+        rates = arm.rates or grid
+        ends["eta0"] = (rates[0], rates[-1])
     return arm.is_tuned and any(value in ends.get(name, ()) for name, value in point.values)
 
 
