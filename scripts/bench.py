@@ -24,19 +24,17 @@ from trainers import gin_files
 from trainers.checkout import git_state
 from trainers.run_directory import describe_device, write_atomically
 
-_ROUNDS = flags.DEFINE_integer("rounds", 15, "Measured steps of each optimizer.", lower_bound=1)
-_WARM_UP = flags.DEFINE_integer("warm_up", 3, "Steps of each optimizer before the measured ones.", lower_bound=1)
-_MODELS = flags.DEFINE_list(
-    "models", ["bert_base", "resnet50"], "Of bert_base, resnet50, and the laptop's bert, resnet."
-)
-_OUTPUT = flags.DEFINE_string("output", "results/bench", "Where the table goes.")
-
 _GIN_FILES = {
     "bert_base": "configs/paper/bert_nigt.gin",
     "resnet50": "configs/paper/resnet_nigt.gin",
     "bert": "configs/laptop/bert_nigt.gin",
     "resnet": "configs/laptop/resnet_nigt.gin",
 }
+_ROUNDS = flags.DEFINE_integer("rounds", 15, "Measured steps of each optimizer.", lower_bound=1)
+_WARM_UP = flags.DEFINE_integer("warm_up", 3, "Steps of each optimizer before the measured ones.", lower_bound=1)
+_MODELS = flags.DEFINE_list("models", list(_GIN_FILES), "Of bert_base, resnet50, and the laptop's bert, resnet.")
+_OUTPUT = flags.DEFINE_string("output", "results/bench", "Where the table goes.")
+
 _LEGACY = tf_keras.optimizers.legacy
 # Settings as each is used for these models; they do not change what is computed.
 OPTIMIZERS: dict[str, Callable] = {
@@ -47,6 +45,8 @@ OPTIMIZERS: dict[str, Callable] = {
     "AdamW": lambda: legacy_adamw.AdamWeightDecay(1e-4, weight_decay_rate=0.01, gradient_clip_norm=0.0),
     "LARS": lambda: lars.LARS(1e-3),
     "LAMB": lambda: lamb.LAMB(1e-3),
+    "AdaGrad": lambda: _LEGACY.Adagrad(1e-2),
+    "Adafactor": lambda: tf_keras.optimizers.Adafactor(1e-2, relative_step=False),
 }
 COLUMNS = (
     *("model", "optimizer", "variables", "parameters", "median_ms", "p10_ms", "p90_ms", "to_adam", "to_lars"),

@@ -1,6 +1,6 @@
 """The demo: four laptop runs, two side by side with one thread each, then the table and Figure 1.
 
-python -m scripts.demo (after `python -m data.laptop --images --manuals`); `make demo` does both. What is done is not trained again.
+python -m scripts.demo (`make demo` builds the data first). What is done is not trained again.
 """
 
 import pathlib

@@ -168,7 +168,7 @@ ARMS = (
     _resnet_baseline("LAMB"),
     _resnet_baseline("AdaGrad"),
     _resnet_baseline("Adafactor"),
-    # Transport moves x ahead of w by β/(1 − β) steps, which may be what keeps η0 small: one rate more than NIGT's there.
+    # Transport moves x ahead of w by β/(1 − β) steps, which may be what keeps η0 small: a rate more than NIGT has.
     Arm(
         *("no transport", "bert ablations", _NIGT_BERT, (_NO_TRANSPORT,)),
         axes=((_FACTOR, (1, 10, 100)),),
