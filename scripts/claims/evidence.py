@@ -118,7 +118,8 @@ def memory(*others: str) -> Evidence:
     def find() -> Found:
         copies: dict[str, set[str]] = {}
         for row in _rows("results/bench/optimizers.csv"):
-            copies.setdefault(row["optimizer"], set()).add(row["state_copies"])
+            if row["model"] in ("bert_base", "resnet50"):
+                copies.setdefault(row["optimizer"], set()).add(row["state_copies"])
         shown = [f"{name} {'/'.join(sorted(copies[name]))}" for name in ("NIGT", *others)]
         fewer = all(max(map(float, copies["NIGT"])) < min(map(float, copies[name])) for name in others)
         text = "copies of the parameters: " + ", ".join(shown) + " (BERT-Base and ResNet-50)"
