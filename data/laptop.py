@@ -1,8 +1,7 @@
 """Builds the laptop-scale data: `python -m data.laptop --data_dir=.data/laptop`.
 
-It leaves `manuals/`, `images/` and `text/` in the folder, each with a manifest.json, and what it downloaded in `downloads/`
-beside the folder. A part that is there already, whole and with the same options, is left
-alone.
+It leaves `manuals/`, `images/` and `text/` in the folder, each with a manifest.json, and what it downloaded in
+`downloads/` beside the folder. A part that is there already, whole and with the same options, is left alone.
 """
 
 import contextlib
@@ -117,7 +116,7 @@ def summary(kind: str, content: dict) -> str:
 def define_flags() -> None:
     """Defines the options. Not at import: other programs have a --seed and a --data_dir too."""
     flags.DEFINE_string("data_dir", ".data/laptop", "Folder to build in.")
-    flags.DEFINE_bool("text", False, "Build the prose (of --text, --images and --manuals those that are given, by default all).")
+    flags.DEFINE_bool("text", False, "Build the prose. Without --text, --images, --manuals: all.")
     flags.DEFINE_bool("images", False, "Build the images.")
     flags.DEFINE_bool("manuals", False, "Build the documentation of web services, BERT's text.")
     flags.DEFINE_integer("vocab_size", 4096, "Tokens of the vocabulary.")
