@@ -175,7 +175,9 @@ def _row(arm: plan.Arm, finished: dict[str, choice.Finished]) -> str:
 
 def _state(arm: plan.Arm, optimizer: str) -> str:
     """Copies of the parameters that the optimizer keeps for this model, from `make bench`; "–" if it has none."""
-    name = "nigt, m in bfloat16" if any("momentum_dtype" in binding for binding in arm.bindings) else optimizer
+    name = optimizer.removesuffix("_keras")  # as tf-models-official calls Adafactor
+    if any("momentum_dtype" in binding for binding in arm.bindings):
+        name = "nigt, m in bfloat16"
     with open(ROOT / "results" / "bench" / "optimizers.csv", newline="") as file:
         for row in csv.DictReader(file):
             if (row["model"], row["optimizer"].lower()) == (arm.task, name):
