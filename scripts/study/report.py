@@ -41,8 +41,10 @@ def write(output: pathlib.Path, command: str) -> None:
     """
     finished = choice.read(output)
     lines = [f"Made by `{command}`, from runs at {commits([run.row for run in finished.values()])}.", ""]
+    hours = sum(float(run.row["wall_s"]) for run in finished.values()) / 3600
     lines += [
         "[PROTOCOL.md](PROTOCOL.md) has the rules. What is “not run”, `make study` goes on with.",
+        f"All {len(finished)} runs took {hours:.1f} hours of one thread each, evaluations included.",
         "",
     ]
     lines += ["## NIGT beside its baselines", ""]
