@@ -50,7 +50,7 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/requirements.txt
 	@touch $@
 
-demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (about 15 minutes on two cores)
+demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (under 20 minutes on two cores)
 	@$(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 	@$(PY) -m scripts.demo
 
