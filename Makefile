@@ -29,6 +29,8 @@ ON_TPU = $(call quoted,--tpu=$(TPU)) $(foreach name,ZONE PROJECT BUCKET DATA MAX
 quoted = '$(subst ','\'',$(1))'
 yes = $(filter 1 yes true on,$(1))
 
+# What the laptop's gin files read; not the prose.
+LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
@@ -51,7 +53,7 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@touch $@
 
 demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (under 20 minutes on two cores)
-	@$(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
+	@$(LAPTOP_DATA)
 	@$(PY) -m scripts.demo
 
 laptop-data: $(VENV)/.ready ## Fetch and build the laptop data (.data/laptop): two texts and the images
@@ -85,7 +87,7 @@ $(TRAINING): $(VENV)/.ready
 ifdef TPU
 	@$(PY) -m scripts.launch_tpu launch --experiment=$(subst -,_,$@) $(ON_TPU)
 else
-	@if [ $(SCALE) = laptop ]; then $(PY) -m data.laptop --data_dir=.data/laptop; fi
+	@if [ $(SCALE) = laptop ]; then $(LAPTOP_DATA); fi
 	@$(PY) -m trainers.train --gin_file=configs/$(SCALE)/$(subst -,_,$@).gin --seed=$(SEED) \
 	  --model_dir=$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED)) \
 	  $(foreach binding,$(GIN),$(call quoted,--gin_param=$(binding))) $(if $(THREADS),--threads=$(THREADS))
@@ -106,14 +108,14 @@ $(SWEEPS): $(VENV)/.ready
 	  --parallel=$(or $(PARALLEL),1) $(AXES) $(ON_TPU)
 else
 $(SWEEPS): $(VENV)/.ready
-	@if [ $(SCALE) = laptop ]; then $(PY) -m data.laptop --data_dir=.data/laptop; fi
+	@if [ $(SCALE) = laptop ]; then $(LAPTOP_DATA); fi
 	@$(PY) -m scripts.sweep --gin_file=configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin --seed=$(SEED) $(AXES) \
 	  $(foreach binding,$(GIN),$(call quoted,--gin_param=$(binding))) $(if $(STORAGE),$(call quoted,--storage=$(STORAGE))) \
 	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(THREADS),--threads=$(THREADS))
 endif
 
 study: $(VENV)/.ready ## NIGT and its baselines, tuned alike at laptop scale (results/laptop); HOURS=2 and again: it goes on
-	@$(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
+	@$(LAPTOP_DATA)
 	@$(PY) -m scripts.study $(if $(HOURS),--hours=$(HOURS)) $(if $(WORKERS),--workers=$(WORKERS))
 
 claims: $(VENV)/.ready ## Every claim of the paper with its verdict, from committed results (docs/claims.md)

@@ -119,10 +119,10 @@ def define_flags() -> None:
     flags.DEFINE_bool("text", False, "Build the prose. Without --text, --images, --manuals: all.")
     flags.DEFINE_bool("images", False, "Build the images.")
     flags.DEFINE_bool("manuals", False, "Build the documentation of web services, BERT's text.")
-    flags.DEFINE_integer("vocab_size", 4096, "Tokens of the vocabulary.")
-    flags.DEFINE_integer("seq_length", 128, "Tokens of a sequence.")
-    flags.DEFINE_integer("max_predictions", 20, "Most masked tokens of a sequence.")
-    flags.DEFINE_integer("dupe_factor", 5, "How often the train text is masked afresh.")
+    flags.DEFINE_integer("vocab_size", None, "Tokens of the vocabulary (4096).")
+    flags.DEFINE_integer("seq_length", None, "Tokens of a sequence (64; the prose: 128).")
+    flags.DEFINE_integer("max_predictions", None, "Most masked tokens of a sequence (10; the prose: 20).")
+    flags.DEFINE_integer("dupe_factor", None, "How often the train text is masked afresh (5).")
     flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 
 
@@ -133,14 +133,14 @@ def main() -> None:
       InputError: The user has to mend something.
     """
     values = flags.FLAGS
-    options = text_options(**{name: values[name].value for name in _LEAST})
+    given = {name: values[name].value for name in _LEAST if values[name].value is not None}
     wanted = {kind: values[kind].value for kind in manifest.KINDS}
     if not any(wanted.values()):
         wanted = dict.fromkeys(wanted, True)
     options = {
-        "text": options,
-        "images": {"seed": options["seed"]},
-        "manuals": text_options(seq_length=64, max_predictions=10, seed=options["seed"]),
+        "text": text_options(**given),
+        "images": {"seed": given["seed"]},
+        "manuals": text_options(**({"seq_length": 64, "max_predictions": 10} | given)),
     }
     data_dir = pathlib.Path(values.data_dir)
     for kind in [kind for kind in manifest.KINDS if wanted[kind]]:

@@ -181,6 +181,15 @@ def test_a_finer_grid_takes_the_trials_that_there_are_and_the_final_runs_too_if_
     assert not choice.is_on_edge(finer, point, ())
 
 
+def test_the_ends_of_an_arm_s_own_rates_are_its_edge_unless_another_s_trials_lie_beyond():
+    (arm,) = plan.arms_of("bert ablations")
+    own = {point.name: choice.is_on_edge(arm, point, plan.GRID) for point in plan.points(arm, plan.GRID)}
+    inner = {name for name, edge in own.items() if not edge}
+    assert inner == {f"eta0={rate},excluded_learning_rate_multiplier=10" for rate in ("0.01", "0.0316")}
+    finer = plan.arms_of("resnet finer grid")[0]
+    assert not any(choice.is_on_edge(finer, point, plan.GRID) for point in plan.points(finer, plan.GRID))
+
+
 def test_what_ran_in_a_modified_clone_is_run_again_when_asked(tmp_path):
     clean, modified = (NIGT.tuning(point) for point in plan.points(NIGT, plan.GRID)[:2])
     _collect(tmp_path, clean, 0.5)
@@ -196,6 +205,8 @@ def test_every_arm_stands_beside_the_nigt_that_is_tuned_on_the_same_grid():
     assert finer == {("bert", name) for name in ("NIGT, finer grid", "Adam, finer grid", "no transport")} | {
         ("resnet", name) for name in ("NIGT, finer grid", "SGD, finer grid")
     }
+    for group in plan.groups():  # a table has one NIGT, with which each of its rows is compared
+        assert len({plan.reference(arm) for arm in plan.arms_of(group)}) == 1, group
     assert beside["bert", "SGD"] == beside["resnet", "no transport"] == beside["resnet", "SGD, shifted crops"] == "NIGT"
 
 

@@ -44,7 +44,7 @@ def write(output: pathlib.Path, command: str) -> None:
     hours = sum(float(run.row["wall_s"]) for run in finished.values()) / 3600
     lines += [
         "[PROTOCOL.md](PROTOCOL.md) has the rules. What is “not run”, `make study` goes on with.",
-        f"All {len(finished)} runs took {hours:.1f} hours of one thread each, evaluations included.",
+        f"All {len(finished)} runs took {hours:.1f} hours in sum, one thread each, evaluations included.",
         "",
     ]
     lines += ["## NIGT beside its baselines", ""]
@@ -127,10 +127,10 @@ def _panels(finished: dict[str, choice.Finished]) -> dict[str, list[arms_figure.
 
 
 def _with_reference(group: str) -> list[plan.Arm]:
-    """The arms of a group; before those of ablations, NIGT itself."""
+    """The arms of a group, before them the NIGT that they stand beside."""
     arms = plan.arms_of(group)
-    main = plan.arms_of(group.split()[0])
-    return arms if arms == main else [main[0], *arms]
+    nigt = plan.reference(arms[0])
+    return arms if nigt in arms else [nigt, *arms]
 
 
 def _sentence(group: str, finished: dict[str, choice.Finished]) -> str:
