@@ -52,7 +52,7 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/requirements.txt
 	@touch $@
 
-demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (under 20 minutes on two cores)
+demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (about 9 minutes on two cores)
 	@$(LAPTOP_DATA)
 	@$(PY) -m scripts.demo
 
