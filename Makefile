@@ -11,9 +11,6 @@ GIN ?=
 RESULTS ?= results/laptop/demo
 THREADS ?=
 QUICK ?=
-export TF_USE_LEGACY_KERAS = 1
-export TF_CPP_MIN_LOG_LEVEL = 3
-export CUDA_VISIBLE_DEVICES = -1
 
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
@@ -85,7 +82,7 @@ resnet-sgd: ## ResNet image classification with SGD (section 5.3)
 resnet-adam: ## ResNet image classification with Adam (section 5.3 says it fails)
 $(TRAINING): $(VENV)/.ready
 ifdef TPU
-	@$(PY) -m scripts.launch_tpu launch --experiment=$(subst -,_,$@) $(ON_TPU)
+	@$(PY) -m scripts.tpu launch --experiment=$(subst -,_,$@) $(ON_TPU)
 else
 	@if [ $(SCALE) = laptop ]; then $(LAPTOP_DATA); fi
 	@$(PY) -m trainers.train --gin_file=configs/$(SCALE)/$(subst -,_,$@).gin --seed=$(SEED) \
@@ -104,7 +101,7 @@ resnet-adam-sweep: ## The same for resnet-adam
 AXES = $(foreach axis,$(SWEEP),$(call quoted,--axis=$(axis)))
 ifdef TPU
 $(SWEEPS): $(VENV)/.ready
-	@$(PY) -m scripts.launch_tpu sweep --experiment=$(subst -,_,$(@:-sweep=)) --phase=tune \
+	@$(PY) -m scripts.tpu sweep --experiment=$(subst -,_,$(@:-sweep=)) --phase=tune \
 	  --parallel=$(or $(PARALLEL),1) $(AXES) $(ON_TPU)
 else
 $(SWEEPS): $(VENV)/.ready
@@ -122,17 +119,17 @@ claims: $(VENV)/.ready ## Every claim of the paper with its verdict, from commit
 	@$(PY) -m scripts.claims
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
-	@$(PY) -m trainers.figure1 --results=$(RESULTS)
+	@$(PY) -m scripts.figures.figure1 --results=$(RESULTS)
 
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
 bench: $(VENV)/.ready ## Time the optimizers, resuming and both data paths (results/bench)
-	@TF_ENABLE_ONEDNN_OPTS=1 $(PY) -m scripts.bench
+	@$(PY) -m scripts.bench.optimizers
 	@$(PY) -m data.laptop --data_dir=.data/laptop --text
-	@$(PY) -m scripts.bench_resume
-	@TF_ENABLE_ONEDNN_OPTS=1 $(PY) -m scripts.bench_input
-	@$(PY) -m scripts.bench_bert_data
+	@$(PY) -m scripts.bench.resume
+	@$(PY) -m scripts.bench.input
+	@$(PY) -m scripts.bench.bert_data
 
 soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTES (default 10), and compare
 	@$(PY) -m data.laptop --data_dir=.data/laptop

@@ -1,6 +1,5 @@
 """What the commands of this folder share: bad options and bad input end them with one line on stderr."""
 
-import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -18,9 +17,6 @@ def run(target: str, module: str, main: Callable[[], None]) -> None:
       module: The program, as after `python -m`.
       main: Takes the options from flags.FLAGS. What it raises of InputError, RunError and OSError is one line.
     """
-    # Nothing here uses a GPU, and TensorFlow reports on stderr, as an error, that there is none.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.ERROR)  # Beam tells of the clouds that it cannot reach
 
     def parse(argv: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from data.errors import InputError
-from data.sources import sha256_of
+from data.laptop.sources import sha256_of
 
 FORMAT_VERSION = 2
 NAME = "manifest.json"

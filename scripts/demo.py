@@ -3,14 +3,14 @@
 python -m scripts.demo (`make demo` builds the data first). What is done is not trained again.
 """
 
-import pathlib
 import subprocess
 import sys
 import time
 
 from absl import app, flags
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from trainers.checkout import ROOT
+
 # The slower task first, so that its two runs share the machine with each other.
 RUNS = ("bert_nigt", "bert_adam", "resnet_nigt", "resnet_sgd")
 SIDE_BY_SIDE = 2
@@ -29,8 +29,14 @@ def main(argv: list[str]) -> int:
         return status
     directories = ",".join(f"{_RUNS_DIR.value}/{name}" for name in RUNS)
     for command in (
-        ["trainers.results", f"--runs={directories}", f"--output={_RESULTS.value}", "--phase=final", "--replace"],
-        ["trainers.figure1", f"--results={_RESULTS.value}"],
+        [
+            "scripts.figures.collect",
+            f"--runs={directories}",
+            f"--output={_RESULTS.value}",
+            "--phase=final",
+            "--replace",
+        ],
+        ["scripts.figures.figure1", f"--results={_RESULTS.value}"],
     ):
         status = subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode
         if status:

@@ -1,0 +1,1 @@
+from data import environment  # noqa: F401 (before TensorFlow)

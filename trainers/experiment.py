@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 from official.core import config_definitions as cfg
 from pydantic import Field
 
-from trainers import baselines, strategies  # noqa: F401 (a gin file may name the baselines)
-from trainers.bert import BertPretrainingConfig
+from trainers import baselines  # noqa: F401 (a gin file may name the baselines)
 from trainers.configurable import configurable
 from trainers.optimizers import OptimizationConfig
-from trainers.resnet import ResnetConfig
+from trainers.running import strategies  # noqa: F401 (a gin file may name the baselines)
 from trainers.schedules import Steps
+from trainers.tasks.bert import BertPretrainingConfig
+from trainers.tasks.resnet import ResnetConfig
 
 
 @dataclasses.dataclass(frozen=True)

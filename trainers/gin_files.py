@@ -7,13 +7,13 @@ import tokenize
 import gin
 
 from data.errors import InputError
+from trainers.checkout import ROOT
 from trainers.experiment import Experiment, experiment
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
 
 # So that the shipped files find what they include, wherever the command is run from.
-gin.add_config_file_search_path(_ROOT)
+gin.add_config_file_search_path(str(ROOT))
 # gin would also look for a file inside Python packages, and fail on `configs`, a folder that is none, instead of saying
 # that the file is missing.
 gin.config._FILE_READERS[:] = [(open, os.path.isfile)]

@@ -7,22 +7,12 @@ import atexit
 import logging
 import os
 import sys
-import warnings
 
-# Before TensorFlow: tf-models-official is written for tf_keras, and this trains on CPUs and TPUs.
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-# TensorFlow leaves oneDNN off on processors without AVX-512, where it still makes the ResNet's step 1.7 × as fast.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# tensorflow_hub, which tf-models-official imports, asks for it; no user of this command can mend that.
-warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+from absl import app, flags
 
-from absl import app, flags  # noqa: E402
-
-from data.errors import InputError, RunError  # noqa: E402
-from trainers.exit_status import ExitStatus  # noqa: E402
-from trainers.interruption import Interruption  # noqa: E402
+from data.errors import InputError, RunError
+from trainers.exit_status import ExitStatus
+from trainers.running.interruption import Interruption
 
 _GIN_FILE = flags.DEFINE_string("gin_file", None, "The experiment, e.g. configs/laptop/bert_nigt.gin.", required=True)
 _GIN_PARAM = flags.DEFINE_multi_string("gin_param", [], "A further binding, e.g. eta0=0.01. Repeatable.")
@@ -40,7 +30,8 @@ def main(argv: list[str]) -> int:
     interruption.install()
     try:
         # TensorFlow takes seconds to import: --help should not wait for it.
-        from trainers import gin_files, run
+        from trainers import gin_files
+        from trainers.running import run
 
         experiment = gin_files.load(_GIN_FILE.value, _GIN_PARAM.value, _SEED.value)
         return run.run(

@@ -6,16 +6,13 @@ Exit status: 0 done, 2 a result that a verdict rests on is missing.
 import collections
 import csv
 import io
-import os
 import sys
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-
-from data.errors import InputError  # noqa: E402
-from scripts.claims.evidence import VERDICTS  # noqa: E402
-from scripts.claims.ledger import CLAIMS  # noqa: E402
-from scripts.forked import ROOT  # noqa: E402
-from trainers.run_directory import write_atomically  # noqa: E402
+from data.errors import InputError
+from scripts.claims.evidence import VERDICTS
+from scripts.claims.ledger import CLAIMS
+from trainers.checkout import ROOT
+from trainers.running.directory import write_atomically
 
 COLUMNS = ("number", "place", "claim", "shown_by", "paper", "ours", "verdict", "command")
 

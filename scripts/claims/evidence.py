@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 
 from data.errors import InputError
-from scripts.forked import ROOT
 from scripts.study import choice, comparison, plan, report
+from trainers.checkout import ROOT
 
+_TESTS = "tests/nigt/theory"  # of the claims that a property test shows
 VERDICTS = ("holds", "fails", "corrected", "undecided", "not run")
 
 
@@ -87,9 +88,9 @@ def tested(file: str, name: str, ours: str) -> Evidence:
     """A property test that would fail if the claim did."""
 
     def find() -> Found:
-        if f"def {name}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8"):
-            raise InputError(f"tests/{file}: there is no test {name}; correct scripts/claims/ledger.py")
-        return Found(ours, "holds", f"python -m pytest tests/{file}::{name}")
+        if f"def {name}(" not in (ROOT / _TESTS / file).read_text(encoding="utf-8"):
+            raise InputError(f"{_TESTS}/{file}: there is no test {name}; correct scripts/claims/ledger.py")
+        return Found(ours, "holds", f"python -m pytest {_TESTS}/{file}::{name}")
 
     return find
 
@@ -102,11 +103,11 @@ def erratum(number: int, ours: str) -> Evidence:
         entry = re.search(rf"^### {number}\. .*?(?=^##|\Z)", text, re.M | re.S)
         tests = re.findall(r"`(test_\w+\.py)::(\w+)`", entry[0]) if entry else []
         for file, name in tests:
-            if f"def {name}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8"):
+            if f"def {name}(" not in (ROOT / _TESTS / file).read_text(encoding="utf-8"):
                 raise InputError(f"docs/errata.md, {number}: there is no test {file}::{name}; correct the name")
         if not tests:
             raise InputError(f"docs/errata.md, {number}: names no test")
-        command = "python -m pytest " + " ".join(f"tests/{file}::{name}" for file, name in tests)
+        command = "python -m pytest " + " ".join(f"{_TESTS}/{file}::{name}" for file, name in tests)
         return Found(f"{ours} (erratum {number})", "corrected", command)
 
     return find

@@ -84,9 +84,7 @@ CLAIMS = (
         "A normalized step gains η‖∇F‖/3 but for 8η‖ε̂‖/3 and Lη²/2; and so do the steps in sum",
         "both inequalities, for any direction",
         "1/3, 8/3",
-        tested(
-            "test_theory_methods.py", "test_lemma_2_holds_at_every_step_for_any_direction", "holds; 1 and 2 would do"
-        ),
+        tested("test_methods.py", "test_lemma_2_holds_at_every_step_for_any_direction", "holds; 1 and 2 would do"),
     ),
     Claim(
         "Theorem 1",

@@ -5,9 +5,9 @@ import dataclasses
 from collections.abc import Callable
 
 from scripts.claims.evidence import Evidence, Found, judge
-from scripts.forked import ROOT
 from scripts.study import choice
 from scripts.study.comparison import Comparison, Sample
+from trainers.checkout import ROOT
 
 _Runs = list[choice.Finished]
 _Judge = Callable[[_Runs], Found | None]

@@ -6,25 +6,18 @@ tuning runs are shorter; fresh seeds at the chosen points. What runs.csv has is 
 Exit status: 0 done, 1 a run failed, 2 bad configuration or missing data, 4 interrupted or out of time (it resumes).
 """
 
-import os
 import pathlib
 import signal
 import sys
 import threading
 import time
-import warnings
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+from absl import app, flags
 
-from absl import app, flags  # noqa: E402
-
-from data.errors import InputError  # noqa: E402
-from scripts.study import choice, plan, report  # noqa: E402
-from scripts.sweep.training import Ended, Training, Trainings, run_all  # noqa: E402
-from trainers.exit_status import ExitStatus  # noqa: E402
+from data.errors import InputError
+from scripts.study import choice, plan, report
+from scripts.sweep.training import Ended, Training, Trainings, run_all
+from trainers.exit_status import ExitStatus
 
 _COMMAND = "python -m scripts.study"
 

@@ -6,10 +6,10 @@ import pathlib
 import shlex
 
 from data.errors import InputError
+from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS, read_rows
 from scripts.study.plan import CHECKED, GRID, Arm, arms_of, model_of, points
 from scripts.sweep.grid import Point
 from scripts.sweep.training import Training
-from trainers.results import CURVE_COLUMNS, RUN_COLUMNS, read_rows
 
 WIDEST = (1e-8, 1e3)  # η0 beyond these is not tried
 

@@ -154,7 +154,7 @@ ARMS = (
     _resnet_tuned("global norm", "nigt.normalization='global'"),
     _resnet_tuned("no weight norm", _NO_WEIGHT_NORM),
     _resnet_tuned("no weight norm, factor 1", _NO_WEIGHT_NORM, f"{_FACTOR}=1"),
-    # Section 4 as printed but for the schedule, as a factor on its step (nigt/optimizer.py).
+    # Section 4 as printed but for the schedule, as a factor on its step (nigt/tf_keras/optimizer.py).
     _resnet_tuned(
         "Algorithm 2 as printed",
         *("nigt.adaptive='algorithm2'", "nigt.gradient_bound=10.0", "nigt.normalization='global'"),

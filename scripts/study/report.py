@@ -6,13 +6,15 @@ import pathlib
 import statistics
 from collections.abc import Iterable
 
-from scripts.forked import ROOT
-from scripts.study import arms_figure, choice, plan
+from scripts.figures import arms as arms_figure
+from scripts.figures import figure1
+from scripts.figures import sweep as sweep_figure
+from scripts.figures.table import TASKS, commits
+from scripts.study import choice, plan
 from scripts.study.comparison import MARGIN, Comparison, Sample, bootstrap, coverage, shown
 from scripts.sweep.grid import Point
-from trainers import figure1, sweep_figure
-from trainers.results_table import TASKS, commits
-from trainers.run_directory import write_atomically
+from trainers.checkout import ROOT
+from trainers.running.directory import write_atomically
 
 _BASELINES = {"bert": "Adam", "resnet": "SGD"}
 _COMPARED = ("bert", "bert finer grid", "resnet", "resnet finer grid")  # groups of NIGT and the task's baseline

@@ -13,21 +13,15 @@ import shlex
 import signal
 import sys
 import threading
-import warnings
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+from absl import app, flags
 
-from absl import app, flags  # noqa: E402
-
-from data.errors import InputError  # noqa: E402
-from scripts.forked import ROOT  # noqa: E402
-from scripts.sweep import grid, queue  # noqa: E402
-from scripts.sweep.training import Training, Trainings  # noqa: E402
-from trainers import gin_files  # noqa: E402
-from trainers.exit_status import ExitStatus  # noqa: E402
+from data.errors import InputError
+from scripts.sweep import grid, queue
+from scripts.sweep.training import Training, Trainings
+from trainers import gin_files
+from trainers.checkout import ROOT
+from trainers.exit_status import ExitStatus
 
 
 def _define_flags() -> None:

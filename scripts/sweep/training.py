@@ -15,8 +15,8 @@ import threading
 from collections.abc import Iterable
 
 from data.errors import InputError
-from scripts.forked import ROOT
-from trainers import results
+from scripts.figures import collect
+from trainers.checkout import ROOT
 from trainers.exit_status import ExitStatus
 
 _PR_SET_PDEATHSIG = 1
@@ -30,7 +30,7 @@ class Training:
     Attributes:
       name: Of its directory in runs/ and of its logs in results/.
       gin_file, bindings, seed: As trainers.train takes them.
-      phase: One of trainers.results.PHASES.
+      phase: One of scripts.figures.collect.PHASES.
     """
 
     name: str
@@ -124,7 +124,7 @@ class Trainings:
         with self._lock, open(self._output / ".lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             directory = str(self._runs / training.name)
-            results.collect([directory], str(self._output), training.phase, self._command, replace=True)
+            collect.collect([directory], str(self._output), training.phase, self._command, replace=True)
 
 
 def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done) -> bool:

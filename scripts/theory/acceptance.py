@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from scripts.figures.selection import Slope, one, pick, slope
 from scripts.theory import tables
-from scripts.theory.selection import Slope, one, pick, slope
 from scripts.theory.tasks import Record
 
 COLUMNS = ("claim", "where", "measured", "stderr", "n", "accepted", "verdict")

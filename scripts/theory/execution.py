@@ -15,9 +15,9 @@ import tqdm
 
 from data.errors import InputError
 from scripts.theory.tasks import Record, Task, execute
-from trainers.run_directory import write_atomically
+from trainers.checkout import ROOT
+from trainers.running.directory import write_atomically
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # What a measurement depends on: a change there makes it anew.
 SOURCES = ("nigt/reference.py", "nigt/theory/*.py", "scripts/theory/tasks.py")
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from nigt.theory import methods, problems
+from scripts.figures.selection import one, pick, slope
 from scripts.theory import acceptance, report
-from scripts.theory.selection import one, pick, slope
 from scripts.theory.tasks import Record
 
 

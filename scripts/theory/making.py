@@ -5,9 +5,10 @@ import pathlib
 import time
 
 from data.errors import InputError
-from scripts.theory import acceptance, execution, figures, plan, report, tables, tasks
+from scripts.figures import theory as theory_figures
+from scripts.theory import acceptance, execution, plan, report, tables, tasks
 from trainers.checkout import git_state
-from trainers.run_directory import describe_device, write_atomically
+from trainers.running.directory import describe_device, write_atomically
 
 
 def run(quick: bool, workers: int, output: pathlib.Path, cache: pathlib.Path, command: str) -> str:
@@ -51,7 +52,7 @@ def rewrite(output: pathlib.Path) -> str:
     rows = acceptance.rows(records)
     cells = [row.cells() for row in rows]
     write_atomically(output / "acceptance.csv", tables.as_csv(cells, acceptance.COLUMNS))
-    for name, draw in figures.FIGURES.items():
-        figures.save(draw(records), output / f"{name}.png")
+    for name, draw in theory_figures.FIGURES.items():
+        theory_figures.save(draw(records), output / f"{name}.png")
     write_atomically(output / "report.md", report.text(records, rows, made))
     return report.table(rows)

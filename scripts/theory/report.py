@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from scripts.figures.selection import FIT_FROM
 from scripts.theory import acceptance, findings
 from scripts.theory.acceptance import Row
-from scripts.theory.selection import FIT_FROM
 from scripts.theory.tasks import Record
 
 

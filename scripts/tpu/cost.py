@@ -2,14 +2,14 @@
 
 import csv
 import dataclasses
-import pathlib
 
 from data.errors import InputError
 from scripts.tpu.request import Request
 from scripts.tpu_check import report
 from scripts.tpu_check.programs import MODELS
+from trainers.checkout import ROOT
 
-_TABLE = pathlib.Path(__file__).resolve().parent.parent.parent / "results" / "tpu_check" / "v3.csv"
+_TABLE = ROOT / "results" / "tpu_check" / "v3.csv"
 
 
 @dataclasses.dataclass(frozen=True)

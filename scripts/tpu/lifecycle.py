@@ -15,9 +15,9 @@ from scripts.tpu import clone, deletion, gcloud
 from scripts.tpu.commands import ARCHIVE, SCRIPT, Commands
 from scripts.tpu.gcloud import Presence
 from scripts.tpu.state import State, StateFile, process_start
+from trainers.checkout import ROOT
 from trainers.exit_status import ExitStatus
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SET_UP_TRIALS = 5
 
 
@@ -150,7 +150,7 @@ class Launch:
         if found is not Presence.ABSENT:
             raise RunError(
                 f"{self._request.name} exists already in {self._request.zone} ({word}); nothing was created; choose "
-                "another --name, or `python -m scripts.launch_tpu status`"
+                "another --name, or `python -m scripts.tpu status`"
             )
 
     def _create(self) -> None:

@@ -9,9 +9,9 @@ import gin
 from pydantic import Field
 
 from data.errors import InputError
+from trainers.checkout import ROOT
 from trainers.configurable import configurable
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CORES_OF_A_HOST = 8
 _ACCELERATOR = re.compile(r"v3-(8|32|64|128|256|512|1024|2048)")
 _IMAGE = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}")
@@ -93,11 +93,10 @@ def tpu_machine(
             f"tpu_machine.tensorflow_version = {tensorflow_version!r}: requirements/tpu_vm.txt installs {locked}; "
             "change tpu_vm.in and `make lock`, or the version here"
         )
-    environment = {"TF_USE_LEGACY_KERAS": "1"}
     if is_pod:
-        environment |= {"TPU_LOAD_LIBRARY": "0"}  # the workers' own servers hold the TPUs
+        environment = {"TPU_LOAD_LIBRARY": "0"}  # the workers' own servers hold the TPUs
     else:
-        environment |= {"TPU_NAME": "local"}
+        environment = {"TPU_NAME": "local"}
     if api == "pjrt":
         environment |= {"NEXT_PLUGGABLE_DEVICE_USE_C_API": "true", "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": libtpu_path}
     return Machine(

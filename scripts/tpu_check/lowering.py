@@ -1,32 +1,28 @@
 """One program as HLO: python -m scripts.tpu_check.lowering --program=bert_nigt-8 --output=FILE.
 
-The trainer is built as trainers.run builds it, from the gin file of the paper's scale and from records of the right
-shape, and the step is its own `train_step`. Only the batch is one core's part, and the strategy that of one device:
-what a core adds under TPUStrategy, the sum of the gradients over the cores, is not in the program.
+The trainer is built as trainers.running.run builds it, from the gin file of the paper's scale and from records of the
+right shape, and the step is its own `train_step`. Only the batch is one core's part, and the strategy that of one
+device: what a core adds under TPUStrategy, the sum of the gradients over the cores, is not in the program.
 Beside FILE, FILE.json says what the program is of.
 """
 
 import json
-import os
 import pathlib
 import tempfile
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+import numpy as np
+import tensorflow as tf
+from absl import app, flags, logging
+from official.core import task_factory
+from official.modeling import optimization
+from tensorflow.compiler.xla.service import hlo_pb2
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from absl import app, flags, logging  # noqa: E402
-from official.core import task_factory  # noqa: E402
-from official.modeling import optimization  # noqa: E402
-from tensorflow.compiler.xla.service import hlo_pb2  # noqa: E402
-
-from scripts.tpu_check.programs import Program, all_programs  # noqa: E402
-from trainers import gin_files, run  # noqa: E402
-from trainers.experiment import Experiment  # noqa: E402
-from trainers.interruption import Interruption  # noqa: E402
-from trainers.metrics_log import MetricsLog  # noqa: E402
+from scripts.tpu_check.programs import Program, all_programs
+from trainers import gin_files
+from trainers.experiment import Experiment
+from trainers.running import run
+from trainers.running.interruption import Interruption
+from trainers.running.metrics_log import MetricsLog
 
 SCOPES = {"bert": "bert_pretraining", "resnet": "resnet_classification"}
 _FURTHER = {"lars": optimization.LARSConfig, "lamb": optimization.LAMBConfig}
@@ -84,7 +80,7 @@ def _step(program: Program, batch: int, folder: pathlib.Path):
 
 
 def build_trainer(experiment: Experiment, folder: pathlib.Path):
-    """The trainer that trainers.run would build, on records that are made in the folder; and its task."""
+    """The trainer that trainers.running.run would build, on records that are made in the folder; and its task."""
     write_records(experiment, folder)
     task = task_factory.get_task(experiment.config.task)
     batch = experiment.config.task.train_data.global_batch_size

@@ -1,0 +1,87 @@
+"""One step of NIGT on one variable: the mathematics, on tensors, without any state.
+
+Symbols as in the paper: w is the iterate, x the point where the gradient g is taken, m the momentum, η the learning
+rate, β the momentum parameter. The model's variable holds x. The iterate is kept as one scalar beside m,
+
+    offset = β/(1−β) · s      with s the last step's scale, so that      w = x + offset · m,
+
+because x_t = w_t + β/(1−β)·(w_t − w_{t−1}) (Algorithm 1) and w_t − w_{t−1} = −s·m_{t−1}. The scalar remembers the scale
+that the last step really took; recomputing it from this step's η or norms would give a wrong w whenever they change.
+
+`step` is written for a compiler that fuses it (TPU, XLA) and serves everywhere; kernels.py does the same with
+TensorFlow's own kernels, which are faster on a CPU.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Coefficients:
+    """What one step needs besides the variable's own state; each a scalar tensor of the variable's dtype.
+
+    Attributes:
+      learning_rate: η of this step, times the multiplier of an excluded variable.
+      beta: β of this step.
+      next_transport: β/(1−β) of the step to come, 0 without implicit gradient transport.
+    """
+
+    learning_rate: tf.Tensor
+    beta: tf.Tensor
+    next_transport: tf.Tensor
+
+
+def iterate(x: tf.Tensor, momentum: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """The iterate w that belongs to the gradient point x. All three as in the module's docstring."""
+    return x + offset * momentum
+
+
+def averaged(momentum: tf.Tensor, gradient: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+    """The next m: β·m + (1−β)·g."""
+    return beta * momentum + (1 - beta) * gradient
+
+
+# η·β/(1−β) may be this large before a ratio that is finite gives a step that is not.
+_ROOM = 1e3
+
+
+def norm_ratio(weight_norm: tf.Tensor | None, momentum_norm: tf.Tensor) -> tf.Tensor:
+    """‖x‖/‖m‖ (section 5.1, as in LARS); None as weight_norm: 1/‖m‖ (Algorithm 1).
+
+    1 where a norm is 0, as released; and where m has decayed so far (no gradient for long) that the ratio overflows.
+    """
+    if weight_norm is None:
+        weight_norm = tf.ones_like(momentum_norm)
+    usable = tf.logical_and(weight_norm > 0, momentum_norm > 0)
+    quotient = weight_norm / tf.where(usable, momentum_norm, tf.ones_like(momentum_norm))
+    usable = tf.logical_and(usable, tf.math.is_finite(quotient * _ROOM))
+    return tf.where(usable, quotient, tf.ones_like(momentum_norm))
+
+
+def step(
+    x: tf.Tensor,
+    momentum: tf.Tensor,
+    offset: tf.Tensor,
+    gradient: tf.Tensor,
+    coefficients: Coefficients,
+    ratio: Callable[[tf.Tensor], tf.Tensor | None],
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """One step: (x, m, offset) and the gradient at x give the next (x, m, offset).
+
+    m ← β·m + (1−β)·g;  s = η·ratio;  w ← w − s·m;  x ← w − β/(1−β)·s·m
+    (Algorithm 1; with ratio = ‖x‖/‖m‖ section 5.1, where ‖x‖ is taken at the gradient point, as released).
+
+    Args:
+      x: The variable, any shape; momentum and gradient have the same.
+      offset: Scalar.
+      ratio: Gives norm_ratio, a scalar, from the next m; or None where nothing is normalized (biases, batch norm, layer
+        norm: section 5.1).
+    """
+    next_momentum = averaged(momentum, gradient, coefficients.beta)
+    factor = ratio(next_momentum)
+    scale = coefficients.learning_rate if factor is None else coefficients.learning_rate * factor
+    next_offset = coefficients.next_transport * scale
+    next_x = iterate(x, momentum, offset) - (scale + next_offset) * next_momentum
+    return next_x, next_momentum, next_offset

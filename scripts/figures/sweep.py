@@ -1,0 +1,126 @@
+"""Accuracy over η0, every trial of the results, those that diverged included: python -m scripts.figures.sweep.
+
+Reads runs.csv and curves.csv of --results and writes sweep.png there: same results, same bytes. Exit status: 0 done,
+2 bad input.
+"""
+
+import collections
+import os
+import pathlib
+import re
+import sys
+import textwrap
+
+import matplotlib
+import pandas as pd
+from absl import app, flags
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from data.errors import InputError
+from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS, read_rows
+from scripts.figures.figure1 import DPI, save
+from scripts.figures.style import STYLE
+from scripts.figures.table import TASKS, bindings
+from trainers.checkout import ROOT
+
+# Characters of a line of the legend.
+LABEL_WIDTH = 48
+
+
+def trials(results_dir: str | os.PathLike) -> pd.DataFrame:
+    """One row a tuning run: name, task, optimizer, bindings, eta0, status and selection, its accuracy at w in %, after
+    the last step, on the held-out part of the training data; NaN if it diverged.
+
+    Raises:
+      InputError: A file is missing or broken, or there is no tuning run.
+    """
+    folder = pathlib.Path(results_dir)
+    last = {}
+    for curve in read_rows(folder / "curves.csv", CURVE_COLUMNS):
+        if curve["split"] == "selection":
+            last[curve["run_id"], curve["name"], curve["step"]] = 100 * float(curve["value"])
+    rows = []
+    for row in read_rows(folder / "runs.csv", RUN_COLUMNS):
+        if row["phase"] == "tune":
+            selection = last.get((row["run_id"], row["metric"], row["steps"]), float("nan"))
+            rows.append(
+                {"name": row["run_id"].rpartition("-")[0]}
+                | {name: row[name] for name in ("task", "optimizer", "status", "steps")}
+                | {"bindings": bindings(row), "eta0": float(row["eta0"])}
+                | {"selection": selection if row["status"] == "ok" else float("nan")}
+            )
+    if not rows:
+        raise InputError(f"{folder / 'runs.csv'}: no tuning run; sweep first (`make resnet-nigt-sweep SCALE=laptop`)")
+    return pd.DataFrame(rows)
+
+
+def draw(results_dir: str | os.PathLike) -> Figure:
+    """One panel a task, one line an optimizer and setting; what diverged stands as a cross on the floor.
+
+    Args and errors: see trials.
+    """
+    table = trials(results_dir)
+    tasks = [task for task in TASKS if task in set(table.task)]
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure(figsize=(8.6, 4.6 * len(tasks)), dpi=DPI, layout=ConstrainedLayoutEngine())
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(len(tasks), 1, squeeze=False)[:, 0]
+        for task, axes in zip(tasks, panels, strict=True):
+            _draw_panel(axes, TASKS[task], table[table.task == task])
+    return figure
+
+
+def _draw_panel(axes: Axes, title: str, table: pd.DataFrame) -> None:
+    floor = table.selection.min() - 3 if table.selection.notna().any() else 0.0
+    groups = table.groupby(["optimizer", "bindings"], sort=True)
+    colours = matplotlib.colormaps["tab20"].colors
+    names = _labels(list(groups.groups))
+    for number, ((optimizer, setting), own) in enumerate(groups):
+        own, colour = own.sort_values("eta0"), colours[number % len(colours)]
+        label = names[optimizer, setting]
+        axes.plot(own.eta0, own.selection, "o-", color=colour, markersize=3.5, linewidth=1, label=label)
+        lost = own[own.selection.isna()]
+        beside = 10 ** (0.5 * (number / len(groups) - 0.5))  # so that crosses of one η0 do not hide one another
+        axes.plot(lost.eta0 * beside, [floor] * len(lost), "x", color=colour, markersize=5)
+    axes.set_xscale("log")
+    axes.set_title(title)
+    axes.set_xlabel("η₀")
+    axes.set_ylabel("accuracy on selection at w [%]; ×: diverged")
+    axes.legend(fontsize=5.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def _labels(settings: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Names of (optimizer, bindings): the rarest bindings first, none that all settings share, without modules."""
+    parts = {setting: setting[1].split(", ") if setting[1] else [] for setting in settings}
+    count = collections.Counter(binding for own in parts.values() for binding in own)
+    found = {}
+    for (optimizer, setting), own in parts.items():
+        telling = (binding for binding in own if count[binding] < len(settings) or len(settings) == 1)
+        rarest = sorted(telling, key=lambda binding: count[binding])
+        text = ", ".join(re.sub(r"^[\w.]*\.(?=\w+=)", "", binding) for binding in rarest)
+        found[optimizer, setting] = textwrap.fill(f"{optimizer}{': ' + text if text else ''}", LABEL_WIDTH)
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Draws what the flags name and returns the exit status."""
+    folder = pathlib.Path(flags.FLAGS.results)
+    try:
+        if len(argv) > 1:
+            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
+        save(draw(folder), folder / "sweep.png")
+    except InputError as error:
+        print(f"sweep_figure: {error}", file=sys.stderr)
+        return 2
+    print(str(folder / "sweep.png").replace(f"{ROOT}{os.sep}", ""))
+    return 0
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("results", "results/laptop", "A results directory.")
+    app.run(main)

@@ -1,0 +1,102 @@
+"""`pip install .` ships the optimizer alone, and the shipped files say what the project promises."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+from tests.conftest import ROOT
+
+
+def test_the_wheel_holds_nigt_and_nothing_else(tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    for package in ("nigt", "trainers", "data"):
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+    build = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
+    subprocess.run([sys.executable, "-c", build], cwd=tree, check=True, capture_output=True)
+    (wheel,) = tree.glob("nigt-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = [archive.read(name).decode() for name in names if name.endswith("METADATA")]
+    assert re.findall(r"^Requires-Dist: ([\w-]+)", metadata, re.M) == ["tensorflow", "tf-keras", "numpy"]
+    assert "# nigt: normalized SGD" in metadata
+    assert {"nigt/tf_keras/optimizer.py", "nigt/theory/methods.py"} <= set(names)
+    assert all(re.match(r"nigt(-[^/]+\.dist-info)?/", name) for name in names)
+
+
+def test_the_example_of_the_packages_readme_runs_and_learns(tmp_path, laptop_data):
+    """On the first 12,000 images of Fashion-MNIST in place of MNIST, whose host tests may not have."""
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "nigt" / "README.md").read_text(), re.S)
+    assert sum(bool(line) for line in example.splitlines()) <= 20
+    images = """
+import glob, numpy as np
+def load_data():
+    def read(split, count):
+        features = {"image/encoded": tf.io.FixedLenFeature((), tf.string), "image/class/label": tf.io.FixedLenFeature((), tf.int64)}
+        records = tf.data.TFRecordDataset(sorted(glob.glob(IMAGES + "/" + split + "-*"))).take(count)
+        parsed = [tf.io.parse_single_example(record, features) for record in records]
+        return (np.array([tf.io.decode_png(p["image/encoded"], 1)[..., 0].numpy() for p in parsed]),
+                np.array([int(p["image/class/label"]) for p in parsed]))
+    return read("train", 12000), read("validation", 2000)
+tf.keras.datasets.mnist.load_data = load_data
+"""  # noqa: E501
+    head, body = example.split("(x, y), ")
+    program = head + images.replace("IMAGES", repr(str(laptop_data / "images"))) + "(x, y), " + body
+    program += "\nprint('ACCURACY', model.history.history['val_accuracy'][-1])\n"
+    program += "w = model.optimizer.iterates(model.trainable_variables)\n"
+    program += "saved = tf.keras.models.load_model('model.keras').trainable_variables\n"
+    program += "assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(w, saved))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert float(re.findall(r"ACCURACY (\S+)", done.stdout)[0]) > 0.75
+
+
+def test_nigt_imports_neither_trainers_nor_data():
+    check = "import sys, nigt; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert not {"trainers", "data", "official", "gin"} & set(done.stdout.split())
+
+
+def test_requirements_are_pinned_hashed_and_name_no_host():
+    for file in (ROOT / "requirements").glob("*.txt"):
+        text = file.read_text()
+        assert "://" not in text and not re.search(r"--(extra-)?index-url|--find-links", text)
+        for entry in re.split(r"\n(?=[a-z0-9])", text.replace("\\\n", " ")):
+            if not entry.startswith("#"):
+                assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+", entry) and "--hash=sha256:" in entry, entry[:80]
+
+
+def _targets():
+    makefile = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
+    for name in ("TRAINING", "SWEEPS"):
+        (own,) = re.findall(rf"^{name} := (.*)$", makefile, re.M)
+        phony = phony.replace(f"$({name})", own)
+    return set(phony.split())
+
+
+def test_make_help_lists_every_target():
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert _targets() == {line.split()[0] for line in done.stdout.split("\n\n")[0].splitlines()}
+
+
+def test_the_pages_name_targets_and_files_that_exist():
+    named, links = set(), 0
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text()
+        own = set(re.findall(r"(?m)(?:`|^)make ([a-z][a-z0-9-]+)", text))
+        assert own <= _targets(), page
+        linked = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if ":" not in link]
+        assert [link for link in linked if not (page.parent / link).exists()] == [], page
+        named, links = named | own, links + len(linked)
+    assert len(named) > 15 and links > 15

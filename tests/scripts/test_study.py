@@ -1,0 +1,269 @@
+"""The study's rules, on invented runs: what is chosen, when the grid widens, what an interval says."""
+
+import base64
+import dataclasses
+import json
+import math
+import shlex
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from scripts.figures import arms as arms_figure
+from scripts.figures import collect
+from scripts.figures import sweep as sweep_figure
+from scripts.study import choice, comparison, plan, report
+from scripts.study.__main__ import Study
+from scripts.sweep.training import Trainings
+from tests.conftest import ROOT
+from tests.scripts.figures.notebooks import execute, stored
+from tests.scripts.figures.test_results import make_run
+from trainers import gin_files
+
+NIGT, SGD = plan.arms_of("resnet")
+
+
+def _collect(tmp_path, training, top, **record):
+    """An invented finished run by the name of a training."""
+    optimizer = "sgd" if "sgd" in training.name else "nigt"
+    eta0 = next(float(b.partition("=")[2]) for b in training.bindings if b.startswith("eta0="))
+    directory = make_run(tmp_path / "made", training.name.split("_")[0], optimizer, eta0, training.seed, top)
+    fields = {
+        "run_id": f"{training.name}-0",
+        "command": shlex.join(["x", *(f"--gin_param={b}" for b in training.bindings)]),
+    }
+    text = (directory / "run.json").read_text()
+    (directory / "run.json").write_text(json.dumps(json.loads(text) | fields | record))
+    named = directory.rename(tmp_path / training.name)
+    collect.collect([str(named)], str(tmp_path / "results"), training.phase, "a command")
+
+
+def _tune(tmp_path, arm, accuracies, grid=plan.GRID):
+    for point, top in zip(plan.points(arm, grid), accuracies, strict=True):
+        diverged = math.isnan(top)
+        record = {"status": "diverged", "steps": 500} if diverged else {}
+        _collect(tmp_path, arm.tuning(point), 0.1 if diverged else top, **record)
+
+
+def test_every_training_of_the_plan_has_a_name_of_its_own_and_loads():
+    names = set()
+    for arm in plan.ARMS:
+        point = arm.point or plan.points(plan.model_of(arm) if arm.like else arm, plan.GRID)[0]
+        trainings = arm.final(point) + ([arm.tuning(point), arm.check(point)] if arm.is_tuned else [])
+        if arm.is_tuned:
+            for rate in choice.WIDEST:
+                gin_files.load(arm.gin_file, [*arm.bindings, f"eta0={rate!r}"], 1)
+        for training in trainings:
+            assert training.name not in names and "'" not in training.name
+            names.add(training.name)
+        loaded = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings), 1)
+        assert (loaded.task, loaded.scale) == (arm.task, "laptop")
+    trials = {"bert": 18, "bert finer grid": 12, "bert ablations": 12, "bert baselines": 18, "resnet finer grid": 3}
+    for group, expected in trials.items():
+        # As many trials for every side.
+        assert {len(plan.points(arm, plan.GRID)) for arm in plan.arms_of(group) if arm.is_tuned} == {expected}
+
+
+def test_the_best_on_selection_is_chosen_and_what_diverged_never(tmp_path):
+    _tune(tmp_path, NIGT, [0.1, 0.2, 0.5, 0.4, math.nan, math.nan])
+    _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
+    finished = choice.read(tmp_path / "results")
+    assert dict(choice.point_of(NIGT, finished).values) == {"eta0": 1e-3}
+    assert dict(choice.point_of(SGD, finished).values) == {"eta0": 1e-1}
+    like = next(arm for arm in plan.ARMS if arm.like and arm.task == "resnet")
+    assert choice.point_of(like, finished) == choice.point_of(NIGT, finished)
+    assert len(choice.ranking(NIGT, plan.GRID, finished)) == 4
+    assert choice.wider([NIGT, SGD], plan.GRID, finished) == plan.GRID
+
+
+def test_an_optimum_on_the_edge_widens_the_grid_for_all(tmp_path):
+    _tune(tmp_path, NIGT, [0.6, 0.2, 0.5, 0.4, 0.1, 0.1])
+    _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
+    finished = choice.read(tmp_path / "results")
+    wider = choice.wider([NIGT, SGD], plan.GRID, finished)
+    assert wider == (1e-6, *plan.GRID)
+    assert choice.point_of(SGD, finished) is None  # until the wider grid has been run
+    waiting = [arm.tuning(point) for arm in (NIGT, SGD) for point in plan.points(arm, wider)]
+    assert len(choice.missing(waiting, finished, tmp_path)) == 2
+    for arm in (NIGT, SGD):
+        _tune(tmp_path, arm, [0.3], (1e-6,))
+    assert dict(choice.point_of(SGD, choice.read(tmp_path / "results")).values) == {"eta0": 1e-1}
+
+
+def test_a_run_with_other_bindings_is_not_taken_for_the_plan_s(tmp_path):
+    training = NIGT.tuning(plan.points(NIGT, plan.GRID)[0])
+    _collect(tmp_path, training, 0.5)
+    finished = choice.read(tmp_path / "results")
+    assert choice.missing([training], finished, tmp_path) == []
+    changed = dataclasses.replace(training, bindings=(*training.bindings, "beta=0.5"))
+    with pytest.raises(InputError, match="beta=0.5"):
+        choice.missing([changed], finished, tmp_path)
+    assert choice.missing([changed], finished, tmp_path, again=True) == [changed]
+
+
+def test_the_intervals_hold_what_they_are_said_to_and_the_verdict_follows_the_margin():
+    """Of 200 pairs of five draws with a difference of 1: Welch's holds it in about 95 %, the bootstrap's in fewer."""
+    generator, held = np.random.default_rng(0), {"welch": 0, "bootstrap": 0}
+    for _ in range(200):
+        pair = [comparison.Sample(tuple(generator.normal(mean, 0.5, 5)), 0, 5) for mean in (1, 0)]
+        for name in held:
+            low, high = getattr(comparison.Comparison(*pair), name)
+            held[name] += low <= 1 <= high
+    assert 182 <= held["welch"] <= 198 and 160 <= held["bootstrap"] < held["welch"]
+    assert abs(comparison.coverage(5, 5) - held["bootstrap"] / 200) < 0.06
+    assert comparison.coverage(5, 3) < comparison.coverage(5, 5) < comparison.coverage(50, 50)
+    assert comparison.bootstrap([1.0], [1.0, 2.0]) != comparison.bootstrap([1.0, 2.0])
+    cases = {(-0.4, 0.4): "matches", (0.1, 0.4): "matches", (0.1, 0.9): "better", (-0.9, -0.1): "worse"}
+    cases |= {(-0.9, 0.9): "undecided"}
+    assert {bounds: comparison.verdict(*bounds) for bounds in cases} == cases
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "word"),
+    [
+        ((70, 71, 72), (60, 61, 62), "better"),
+        ((70, 71), (60, 61, 62), "not run"),  # a seed is missing
+        ((70, 71, None), (60, 61, 62), "undecided"),
+        ((70, 71, 72), (None, None, None), "better"),
+        ((None, None, None), (60, 61, 62), "worse"),
+        ((None, None, None), (None, 61, 62), "undecided"),
+    ],
+)
+def test_a_verdict_waits_for_every_seed_and_does_not_forget_what_diverged(ours, theirs, word):
+    """None: a run that diverged."""
+    samples = (
+        comparison.Sample(tuple(v for v in side if v is not None), side.count(None), 3) for side in (ours, theirs)
+    )
+    found = comparison.Comparison(*samples)
+    assert found.word == word
+    assert ("diverged" in found.text) == (None in ours + theirs)
+
+
+def test_a_point_whose_check_at_full_length_diverged_is_not_chosen(tmp_path):
+    arm = dataclasses.replace(next(a for a in plan.ARMS if a.checks), axes=())
+    _tune(tmp_path, arm, [0.1, 0.2, 0.5, 0.4, 0.1, 0.1])
+    best, second = choice.ranking(arm, plan.GRID, choice.read(tmp_path / "results"))[:2]
+    _collect(tmp_path, arm.check(best), 0.1, status="diverged", steps=500)
+    _collect(tmp_path, arm.check(second), 0.3)
+    assert choice.chosen(arm, plan.GRID, choice.read(tmp_path / "results")) == second
+    assert choice.is_on_edge(arm, plan.points(arm, plan.GRID)[0], plan.GRID)
+    assert not choice.is_on_edge(arm, best, plan.GRID)
+
+
+@pytest.mark.parametrize(("between", "shared"), [(0.6, False), (0.3, True)])
+def test_a_finer_grid_takes_the_trials_that_there_are_and_the_final_runs_too_if_it_ends_at_their_point(
+    tmp_path, between, shared
+):
+    """Three rates, of which the middle one is the decade that was best: 0.5."""
+    nigt = next(arm for arm in plan.arms_of("bert") if arm.name == "NIGT")
+    finer = next(arm for arm in plan.ARMS if arm.trials_of == "NIGT")
+    factor, _ = nigt.axes[0]
+    fine = dataclasses.replace(finer, axes=((factor, (10, 100, 1000)),))
+    values = [0.01 * n for n in range(9)] + [0.5, 0.4, 0.2] + [math.nan] * 6
+    for arm in plan.arms_of("bert"):
+        _tune(tmp_path, arm, values)
+    finished = choice.read(tmp_path / "results")
+    for point, top in zip(choice.ranking(nigt, plan.GRID, finished), (0.5, 0.4), strict=False):
+        _collect(tmp_path, nigt.check(point), top)
+    waiting = choice.missing([fine.tuning(p) for p in plan.points(fine, ())], finished, tmp_path)
+    assert [dict(point.values)["eta0"] for point in plan.points(fine, ())].count(1e-2) == 3 and len(waiting) == 6
+    for training in waiting:
+        best = training.name.startswith("bert_nigt-eta0=0.00316,excluded_learning_rate_multiplier=10-")
+        _collect(tmp_path, training, between if best else 0.1)
+    finished = choice.read(tmp_path / "results")
+    assert choice.wider([fine], plan.GRID, finished) == plan.GRID
+    for point in choice.ranking(fine, (), finished)[: plan.CHECKED]:
+        if fine.check(point).name not in finished:
+            _collect(tmp_path, fine.check(point), between)
+    finished = choice.read(tmp_path / "results")
+    point = choice.point_of(fine, finished)
+    assert dict(point.values) == {"eta0": 1e-2 if shared else 3.16e-3, factor: 10}
+    assert choice.final_runs(fine, finished) == (nigt if shared else fine).final(point)
+    assert choice.is_on_edge(fine, point, ())  # of the factors
+    assert not choice.is_on_edge(finer, point, ())
+
+
+def test_the_ends_of_an_arm_s_own_rates_are_its_edge_unless_another_s_trials_lie_beyond():
+    (arm,) = plan.arms_of("bert ablations")
+    own = {point.name: choice.is_on_edge(arm, point, plan.GRID) for point in plan.points(arm, plan.GRID)}
+    inner = {name for name, edge in own.items() if not edge}
+    assert inner == {f"eta0={rate},excluded_learning_rate_multiplier=10" for rate in ("0.01", "0.0316")}
+    finer = plan.arms_of("resnet finer grid")[0]
+    assert not any(choice.is_on_edge(finer, point, plan.GRID) for point in plan.points(finer, plan.GRID))
+
+
+def test_what_ran_in_a_modified_clone_is_run_again_when_asked(tmp_path):
+    clean, modified = (NIGT.tuning(point) for point in plan.points(NIGT, plan.GRID)[:2])
+    _collect(tmp_path, clean, 0.5)
+    _collect(tmp_path, modified, 0.5, dirty=True)
+    finished = choice.read(tmp_path / "results")
+    assert choice.missing([clean, modified], finished, tmp_path) == []
+    assert choice.missing([clean, modified], finished, tmp_path, again=True) == [modified]
+
+
+def test_every_arm_stands_beside_the_nigt_that_is_tuned_on_the_same_grid():
+    beside = {(arm.task, arm.name): plan.reference(arm).name for arm in plan.ARMS}
+    finer = {arm for arm, nigt in beside.items() if nigt == "NIGT, finer grid"}
+    assert finer == {("bert", name) for name in ("NIGT, finer grid", "Adam, finer grid", "no transport")} | {
+        ("resnet", name) for name in ("NIGT, finer grid", "SGD, finer grid")
+    }
+    for group in plan.groups():  # a table has one NIGT, with which each of its rows is compared
+        assert len({plan.reference(arm) for arm in plan.arms_of(group)}) == 1, group
+    assert beside["bert", "SGD"] == beside["resnet", "no transport"] == beside["resnet", "SGD, shifted crops"] == "NIGT"
+
+
+def test_an_arm_waits_for_the_one_whose_point_it_takes(tmp_path):
+    runner = Trainings(tmp_path / "runs", tmp_path / "results", 1, "a command")
+    study = Study(tmp_path / "results", runner, 1, None, again=False)
+    groups = {next(arm.group for arm in plan.ARMS if arm.like == "NIGT"): "point", "bert finer grid": "trials"}
+    for group, what in groups.items():
+        with pytest.raises(InputError, match=f"takes the {what} of NIGT: run that first"):
+            study.run([group])
+
+
+def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, monkeypatch):
+    _tune(tmp_path, NIGT, [0.1, 0.2, 0.5, 0.4, math.nan, math.nan])
+    _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
+    finished = choice.read(tmp_path / "results")
+    ablation = next(arm for arm in plan.ARMS if arm.phase == "ablation" and arm.like == "NIGT")
+    for arm, top in ((NIGT, 0.7), (SGD, 0.6), (ablation, 0.5)):
+        for training in arm.final(choice.point_of(arm, finished)):
+            _collect(tmp_path, training, top)
+    report.write(tmp_path / "results", "a command")
+    text = (tmp_path / "results" / "study.md").read_text()
+    assert "**resnet**: NIGT − SGD = +10.00 points" in text and "NIGT **better**" in text
+    for group in ("bert", "bert, finer grid"):
+        assert f"**{group}**: not run yet (0 and 0 of 5 final runs of NIGT and Adam)" in text
+    for name in ("figure1", "arms", "sweep"):
+        assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in text
+    assert "| resnet | 1,000 | 5 | 72.00 | 71.70 | +0.30 | +0.30 to +0.30 |" in text  # at w and at x
+    monkeypatch.setenv("NIGT_RESULTS", str(tmp_path / "results"))
+    cells = execute(ROOT / "notebooks" / "sweep.ipynb", ROOT / "notebooks")
+    assert base64.b64decode(cells["figure"].outputs[0].data["image/png"]).startswith(b"\x89PNG")
+    assert cells["trials"].outputs[0].data["text/html"].count("diverged") == 2
+    assert stored(ROOT / "notebooks" / "sweep.ipynb").cells[0].cell_type == "markdown"
+    table = sweep_figure.trials(tmp_path / "results")
+    assert len(table) == 12 and table.selection.isna().sum() == 2
+
+
+def test_the_figure_of_the_arms_shows_each_with_its_distance_from_nigt():
+    rows = [
+        arms_figure.Row("NIGT", (80.0, 82.0), (-1.0, 1.0), 0),
+        arms_figure.Row("near", (81.5, 82.5), (0.4, 1.6), 1),
+        arms_figure.Row("far", (31.0, 33.0), (-50.0, -48.0), 0),
+        arms_figure.Row("lost", (), (math.nan, math.nan), 3),
+        arms_figure.Row("below", (79.0, 81.0), (-2.0, 0.0), 0),
+    ]
+    (axes,) = arms_figure.draw({"a task": rows}, 0.5).axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["lost (n = 3)", "far (n = 2)", "below (n = 2)", "near (n = 2, 1 more diverged)", "NIGT (n = 2)"]
+    assert [text.get_text() for text in axes.texts] == ["diverged", "◂ -49.0"]
+    means = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|"}
+    assert means == {2: -1.0, 3: 1.0, 4: 0.0}
+    assert axes.get_title(loc="left") == "a task: NIGT 81.00 %"
+
+
+def test_the_readme_says_what_the_study_found():
+    found = [line for line in (ROOT / "results/laptop/study.md").read_text().splitlines() if line.startswith("- **")]
+    assert len(found) == 4 and all(line in (ROOT / "README.md").read_text() for line in found)

@@ -1,0 +1,195 @@
+"""Sweeps: the grid, the queue that workers on one or several machines share, and a sweep that is killed."""
+
+import collections
+import csv
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from data.errors import InputError
+from scripts.sweep import grid, queue
+from scripts.sweep.training import Ended
+from tests.conftest import ROOT
+from trainers.exit_status import ExitStatus
+
+POINTS = grid.points({"eta0": (1e-3, 1e-2, 1e-1), "nigt.momentum_dtype": ("float32", "bfloat16")})
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+def _queue(url, tmp_path, settings=None):
+    return queue.Queue(url, "study", settings or {"seed": 0}, tmp_path)
+
+
+def test_the_shipped_grid_is_the_paper_s():
+    assert grid.load("configs/sweep/grid.gin", []) == {"eta0": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e0)}
+
+
+def test_points_are_the_combinations_and_their_bindings_gin():
+    axes = grid.load("", ["eta0=1e-3,0.01", "nigt.momentum_dtype=bfloat16", "experiment.optimizer=@nigt()"])
+    points = grid.points(axes)
+    assert [point.name for point in points] == [
+        f"eta0={value},momentum_dtype=bfloat16,optimizer=_nigt__" for value in ("0.001", "0.01")
+    ]
+    assert points[0].bindings == ["eta0=0.001", "nigt.momentum_dtype='bfloat16'", "experiment.optimizer=@nigt()"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("grid.axes = {}", "needs a macro"),
+        ("grid.axes = {'eta0': ()}", "needs values"),
+        ("grid.axes = {'eta0': (1, 1)}", "each once"),
+        ("grid.axes = {'eta0': 1}", "grid.axes"),
+        ("grid.axis = {'eta0': (1,)}", "axis"),
+        ("", "grid.axes has no value"),
+    ],
+)
+def test_a_wrong_grid_is_one_line_that_names_its_file(tmp_path, text, named):
+    file = tmp_path / "grid.gin"
+    file.write_text(f"import scripts.sweep.grid\n{text}\n")
+    with pytest.raises(InputError) as caught:
+        grid.load(str(file), [])
+    assert str(file) in str(caught.value) and named in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("axis", ["eta0", "eta0=", "=1", "eta0=1,1"])
+def test_a_wrong_axis_is_named(axis):
+    with pytest.raises(InputError, match="SWEEP"):
+        grid.load("", [axis])
+
+
+def test_workers_share_the_points_and_none_is_done_twice(url, tmp_path):
+    """Four workers, each with a connection of its own, as processes and machines have; two of them enqueue at once."""
+    done, started = [], threading.Barrier(4)
+
+    def work():
+        own = _queue(url, tmp_path)
+        started.wait()
+        own.enqueue(POINTS)
+        while (claimed := own.claim(POINTS)) is not None:
+            with claimed:
+                done.append(claimed.point)
+                claimed.tell(Ended(ExitStatus.DONE, "", len(done) / 10))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert collections.Counter(done) == collections.Counter(POINTS)
+    own = _queue(url, tmp_path)
+    assert own.is_finished(POINTS) and not own.has_failed(POINTS)
+    assert all(outcome.endswith("on selection") for outcome in own.outcomes().values())
+
+
+def test_a_killed_worker_s_trial_is_run_again_once(url, tmp_path, monkeypatch):
+    monkeypatch.setattr(queue, "GRACE_SECONDS", 1)
+    points = POINTS[:1]
+    own = _queue(url, tmp_path)
+    own.enqueue(points)
+    for _ in range(2):
+        assert own.claim(points).point == points[0]  # its heart does not beat: it is never entered
+        assert own.claim(points) is None and not own.is_finished(points)
+        time.sleep(2.5)
+    assert own.claim(points) is None and own.is_finished(points) and own.has_failed(points)
+
+
+def test_a_run_that_fails_is_tried_once_more_and_an_interrupted_one_waits(url, tmp_path):
+    own = _queue(url, tmp_path)
+    own.enqueue(POINTS[:2])
+    seen = []
+    for status in (ExitStatus.INTERRUPTED, ExitStatus.FAILED, ExitStatus.DIVERGED, ExitStatus.FAILED):
+        with own.claim(POINTS[:2]) as claimed:
+            seen.append(claimed.point)
+            claimed.tell(Ended(status, "", None))
+    first, second = POINTS[:2]
+    assert seen == [first, first, second, first]
+    assert own.claim(POINTS[:2]) is None and own.has_failed(POINTS[:2]) and not own.has_failed([second])
+    assert own.outcomes() == {first: "failed", second: "diverged"}
+
+
+def test_a_wider_grid_adds_its_points_and_another_sweep_is_refused(url, tmp_path):
+    _queue(url, tmp_path).enqueue(POINTS[:2])
+    own = _queue(url, tmp_path)
+    own.enqueue(POINTS)
+    assert set(own.outcomes()) == set(POINTS)
+    with pytest.raises(InputError, match="another seed: 0 there, 1 here"):
+        _queue(url, tmp_path, {"seed": 1})
+
+
+def test_a_database_that_is_none_is_named_and_a_password_is_not_shown(tmp_path):
+    with pytest.raises(InputError, match="--storage"):
+        _queue("nonsense", tmp_path)
+    with pytest.raises(InputError) as caught:
+        _queue(f"sqlite:///{tmp_path / 'missing' / 'optuna.db'}", tmp_path)
+    assert "correct the URL" in str(caught.value) and "\n" not in str(caught.value)
+    assert "secret" not in queue.without_password("postgresql://me:secret@host/db")
+
+
+def _rows(folder):
+    with open(folder / "runs.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _at_work(folder) -> list[int]:
+    """The processes whose command line names the folder."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder).encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_a_sweep_that_is_killed_leaves_no_run_at_work_and_goes_on(laptop_data, tmp_path):
+    """SIGKILL in the middle of the first two runs; the same command ends with each point once, one of them diverged."""
+    bindings = {
+        "resnet_classification.data_dir": repr(str(laptop_data / "images")),
+        "train_steps": 40,
+        "validation_interval": 20,
+        "batch_size": 32,
+        "experiment.steps_per_loop": 5,
+        "sgd.momentum": 0.99,
+        "resnet_classification.l2_weight_decay": 10.0,
+        "resnet_classification.evaluation_batch_size": 500,
+    }
+    command = [
+        *(sys.executable, "-m", "scripts.sweep", "--gin_file=configs/laptop/resnet_sgd.gin"),
+        *("--axis=eta0=0.1,0.4,100.0", f"--runs={tmp_path / 'runs'}", f"--results={tmp_path / 'results'}"),
+        *(f"--gin_param={name}={value}" for name, value in bindings.items()),
+    ]
+    sweep = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list((tmp_path / "runs").glob("*/ckpt-*.index")):
+        assert sweep.poll() is None
+        time.sleep(0.1)
+    sweep.send_signal(signal.SIGKILL)
+    sweep.wait()
+    limit = time.monotonic() + 60
+    while _at_work(tmp_path / "runs"):
+        assert time.monotonic() < limit
+        time.sleep(0.2)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    assert done.returncode == 0, done.stderr[-1000:]
+    rows = _rows(tmp_path / "results")
+    assert [(float(row["eta0"]), row["status"], row["phase"]) for row in rows] == [
+        (0.1, "ok", "tune"),
+        (0.4, "ok", "tune"),
+        (100.0, "diverged", "tune"),
+    ]
+    assert sum(int(row["preemptions"]) for row in rows) >= 1
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 0 and "started" not in again.stdout and _rows(tmp_path / "results") == rows

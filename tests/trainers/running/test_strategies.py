@@ -1,0 +1,185 @@
+"""One macro chooses where a run computes; two processes train as one does."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from official.core import task_factory
+
+from data.errors import InputError
+from scripts.soak import forked
+from tests.conftest import ROOT
+from trainers import gin_files
+from trainers.running import strategies
+
+
+@pytest.fixture(scope="module")
+def text_in_one_file(laptop_data, tmp_path_factory):
+    """The laptop text with one file to train on: two hosts then share its records, not the files, and a global batch
+    has the records that one process would read."""
+    folder = tmp_path_factory.mktemp("one") / "manuals"
+    folder.mkdir()
+    shards = sorted((laptop_data / "manuals").glob("train-*"))
+    with open(folder / "train-00000-of-00001.tfrecord", "wb") as whole:
+        whole.writelines(shard.read_bytes() for shard in shards[:1])
+    for split in ("selection", "validation"):
+        for shard in (laptop_data / "manuals").glob(f"{split}-*"):
+            shutil.copy(shard, folder)
+    return folder.parent
+
+
+def _ports(number):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _start(directory, data, name="bert_nigt", workers=1, **bindings):
+    """The run's processes: one, or two that are a cluster on this machine."""
+    settings = {"bert_pretraining__dropout": 0.0, "train_steps": 12, "validation_interval": 6}
+    settings |= {"experiment__steps_per_loop": 3, "experiment__checkpoint_interval": 6, "batch_size": 8}
+    if workers > 1:
+        settings["strategy"] = "'multi_worker_mirrored'"
+    arguments = forked.arguments(name, directory, data, **(settings | bindings))[1:]
+    hosts = [f"127.0.0.1:{port}" for port in _ports(workers)]
+    processes = []
+    for index in range(workers):
+        task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+        more = {"TF_CONFIG": json.dumps(task)} if workers > 1 else {}
+        with open(directory.with_name(f"{directory.name}-{index}.txt"), "ab") as output:
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "trainers.train", *arguments],
+                    cwd=ROOT,
+                    env=os.environ | more,
+                    stdout=output,
+                    stderr=output,
+                )
+            )
+    return processes
+
+
+def _output(directory):
+    return "\n".join(path.read_text()[-3000:] for path in directory.parent.glob(f"{directory.name}-*.txt"))
+
+
+def _values(directory):
+    with open(directory / "metrics.csv", newline="") as file:
+        return {(row["step"], row["split"], row["name"]): float(row["value"]) for row in csv.DictReader(file)}
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(400)
+def test_two_processes_train_the_laptop_bert_to_the_losses_of_one(text_in_one_file, tmp_path):
+    """MultiWorkerMirroredStrategy on two ports of this machine, the same global batch, no dropout; then both are killed
+    and go on."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert [process.wait(300) for process in _start(one, text_in_one_file)] == [0], _output(one)
+    processes = _start(two, text_in_one_file, workers=2)
+    while not (two / "ckpt-6.index").exists():
+        assert all(process.poll() is None for process in processes), _output(two)
+        time.sleep(0.05)
+    for process in processes:
+        process.kill()
+    assert [process.wait() for process in processes] == [-signal.SIGKILL] * 2
+    assert [process.wait(300) for process in _start(two, text_in_one_file, workers=2)] == [0, 0], _output(two)
+    expected, found = _values(one), _values(two)
+    assert expected.keys() == found.keys() and len(expected) > 20
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value, rel=2e-4, abs=1e-6), key
+    record = json.loads((two / "run.json").read_text())
+    assert (record["status"], record["steps"], record["preemptions"]) == ("ok", 12, 1)
+    assert record["strategy"] == "multi_worker_mirrored"
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+    variables = [_variables(directory) for directory in (one, two)]
+    assert variables[0].keys() == variables[1].keys() and len(variables[0]) > 20
+    for name, value in variables[0].items():
+        np.testing.assert_allclose(variables[1][name], value, rtol=1e-3, atol=2e-5, err_msg=name)
+
+
+def _variables(directory):
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(directory)))
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
+    return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
+
+
+@pytest.mark.parametrize("task", ["bert", "resnet"])
+@pytest.mark.parametrize("name", ["one_device", "mirrored", "multi_worker_mirrored", "tpu"])
+def test_one_macro_chooses_the_strategy(task, name):
+    for scale in ("paper", "laptop"):
+        config = gin_files.load(f"configs/{scale}/{task}_nigt.gin", [f"strategy = '{name}'"]).config
+        assert config.runtime.distribution_strategy == name
+    with pytest.raises(InputError, match="experiment"):
+        gin_files.load(f"configs/laptop/{task}_nigt.gin", ["strategy = 'parameter_server'"])
+
+
+def test_strategies_are_built(monkeypatch):
+    """The tests' machine has two CPU devices (conftest.py)."""
+    one, two = strategies.build("one_device"), strategies.build("mirrored")
+    assert isinstance(one, tf.distribute.OneDeviceStrategy) and one.num_replicas_in_sync == 1
+    assert isinstance(two, tf.distribute.MirroredStrategy) and two.num_replicas_in_sync == 2
+    assert strategies.agree(two, 7) == 7
+    with pytest.raises(InputError, match=r"strategy = 'tpu': no TPU to be had \(.*\); run on a TPU VM"):
+        strategies.build("tpu", "no-such-tpu")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "{",
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}',
+    ],
+)
+def test_a_missing_or_unfit_tf_config_is_shown(value, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if value:
+        monkeypatch.setenv("TF_CONFIG", value)
+    with pytest.raises(InputError, match=r"TF_CONFIG is (not set|\{.*): multi_worker_mirrored needs"):
+        strategies.task_index()
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    assert strategies.task_index() == 1
+
+
+def test_with_bfloat16_activations_the_optimizer_s_math_is_float32(laptop_data):
+    """Gradients, variables and momentum are float32, and the step is, to the bit, that of an optimizer that never heard
+    of bfloat16 on the same gradients."""
+    policy = tf.keras.mixed_precision.global_policy()
+    bindings = [f"bert_pretraining.data_dir = '{laptop_data / 'manuals'}'", "experiment.activations = 'bfloat16'"]
+    config = gin_files.load("configs/laptop/bert_nigt.gin", [*bindings, "batch_size = 4"]).config
+    tf.keras.mixed_precision.set_global_policy(f"mixed_{config.runtime.mixed_precision_dtype}")
+    try:
+        task = task_factory.get_task(config.task)
+        model = task.build_model()
+        optimizer = task.create_optimizer(config.trainer.optimizer_config, config.runtime)
+        batch = next(iter(task.build_inputs(config.task.train_data)))
+        assert model(batch)["mlm_logits"].dtype == tf.bfloat16
+    finally:
+        tf.keras.mixed_precision.set_global_policy(policy)
+    twin = task.create_optimizer(config.trainer.optimizer_config, config.runtime)
+    twins = [tf.Variable(v.read_value(), name=v.name.removesuffix(":0")) for v in model.trainable_variables]
+    assert {v.dtype for v in twins} == {tf.float32}
+    taken, apply = [], optimizer.apply_gradients
+    optimizer.apply_gradients = lambda pairs: (taken.append(pairs), apply(pairs))[1]
+    for _ in range(2):
+        task.train_step(batch, model, optimizer, task.build_metrics())
+    for pairs in taken:
+        gradients = [gradient for gradient, _ in pairs]
+        assert {tf.convert_to_tensor(g).dtype for g in gradients if g is not None} == {tf.float32}
+        twin.apply_gradients(list(zip(gradients, twins, strict=True)))
+    assert {v.dtype for v in optimizer.variables if v.dtype.is_floating} == {tf.float32}
+    for variable, other in zip(model.trainable_variables, twins, strict=True):
+        np.testing.assert_array_equal(variable.read_value(), other, err_msg=other.name)

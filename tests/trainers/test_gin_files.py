@@ -1,0 +1,196 @@
+"""Every shipped gin file loads, and its bindings reach what is built; bad ones end in one line."""
+
+import pathlib
+import subprocess
+import sys
+
+import gin
+import pytest
+import tensorflow as tf
+import tf_keras
+from official.core import task_factory
+
+from data.errors import InputError
+from nigt import NIGT
+from tests.conftest import ROOT
+from trainers import gin_files
+
+RUN_FILES = sorted(
+    str(path.relative_to(ROOT)) for task in ("bert", "resnet") for path in ROOT.glob(f"configs/*/{task}_*.gin")
+)
+NAMES = {f"{task}_{optimizer}" for task in ("bert", "resnet") for optimizer in ("nigt", "adam", "sgd")}
+CLASSES = {"nigt": NIGT, "adam": tf_keras.optimizers.legacy.Adam, "sgd": tf_keras.optimizers.legacy.SGD}
+
+
+@pytest.fixture(autouse=True)
+def _in_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def _macro(name):
+    """A macro's value; what it refers to, called."""
+    value = gin.query_parameter(f"{name}/macro.value")
+    return value.scoped_configurable_fn() if isinstance(value, gin.config.ConfigurableReference) else value
+
+
+def _optimizer(experiment):
+    config = experiment.config
+    task = task_factory.get_task(config.task)
+    return task.create_optimizer(config.trainer.optimizer_config, config.runtime)
+
+
+def test_both_scales_ship_all_six():
+    for scale in ("paper", "laptop"):
+        assert {pathlib.Path(file).stem for file in RUN_FILES if f"/{scale}/" in file} == NAMES
+
+
+@pytest.mark.parametrize("file", RUN_FILES)
+def test_the_bindings_reach_the_experiment(file):
+    experiment = gin_files.load(file, [], seed=7)
+    task, optimizer = pathlib.Path(file).stem.split("_")
+    config = experiment.config
+    assert (experiment.task, experiment.optimizer) == (task, optimizer)
+    assert experiment.scale == pathlib.Path(file).parent.name.replace("study", "laptop")
+    assert config.trainer.train_steps == _macro("train_steps")
+    assert config.trainer.validation_interval == _macro("validation_interval")
+    assert config.task.train_data.global_batch_size == _macro("batch_size")
+    assert config.task.train_data.seed == experiment.seed == 7
+    assert experiment.eta0 == _macro("eta0")
+    built = _optimizer(experiment)
+    assert type(built) is CLASSES[optimizer]
+    assert getattr(built, {"nigt": "beta", "adam": "beta_1", "sgd": "momentum"}[optimizer]) == _macro("beta")
+    if optimizer == "adam":
+        assert built.beta_2 == _macro("beta2")
+
+
+@pytest.mark.parametrize("file", RUN_FILES)
+def test_a_binding_on_the_command_line_overrides_each_macro(file):
+    bindings = ["eta0 = 0.0123", "beta = 0.8", "train_steps = 20000", "batch_size = 64", "validation_interval = 10"]
+    experiment = gin_files.load(file, bindings)
+    built = _optimizer(experiment)
+    assert experiment.eta0 == 0.0123
+    assert getattr(built, {"nigt": "beta", "adam": "beta_1", "sgd": "momentum"}[experiment.optimizer]) == 0.8
+    trainer = experiment.config.trainer
+    assert (trainer.train_steps, trainer.validation_interval) == (20000, 10)
+    assert experiment.config.task.train_data.global_batch_size == 64
+    peak = max(float(_rate(built, step)) for step in range(0, 20000, 50))
+    assert peak == pytest.approx(0.0123, rel=0.05)
+
+
+def _rate(optimizer, step):
+    schedule = getattr(optimizer, "_learning_rate", None) or optimizer._hyper["learning_rate"]
+    return schedule(tf.constant(step, tf.int64))
+
+
+def test_a_file_loads_from_any_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert gin_files.load(str(ROOT / "configs/laptop/resnet_nigt.gin"), []).task == "resnet"
+
+
+def test_a_missing_include_is_refused_by_name(tmp_path):
+    file = tmp_path / "mine.gin"
+    file.write_text('include "configs/laptop/nothing.gin"')
+    with pytest.raises(InputError, match="configs/laptop/nothing.gin"):
+        gin_files.load(str(file), [])
+
+
+def test_the_papers_numbers_are_in_the_papers_files():
+    """Section 5: what a reader of the paper looks up first."""
+    expected = {
+        # eta0, beta, steps, batch
+        "bert_nigt": (0.001, 0.9, 500_000, 256),
+        "bert_adam": (0.0001, 0.9, 500_000, 256),
+        "resnet_nigt": (0.01, 0.9, 112_603, 1024),
+        "resnet_sgd": (0.4, 0.9, 112_603, 1024),
+    }
+    for name, numbers in expected.items():
+        gin_files.load(f"configs/paper/{name}.gin", [])
+        assert tuple(_macro(macro) for macro in ("eta0", "beta", "train_steps", "batch_size")) == numbers
+    gin_files.load("configs/paper/bert_adam.gin", [])
+    assert _macro("beta2") == 0.99
+    for name in ("bert_nigt", "resnet_nigt"):
+        optimizer = _optimizer(gin_files.load(f"configs/paper/{name}.gin", []))
+        assert optimizer.excluded_learning_rate_multiplier == 1000.0
+        assert optimizer.normalization == "layer" and optimizer.scale_by_weight_norm
+
+
+@pytest.mark.parametrize("file", RUN_FILES)
+def test_the_operative_configuration_alone_rebuilds_the_run(file, tmp_path):
+    experiment = gin_files.load(file, ["eta0 = 0.0321"], seed=5)
+    text = gin_files.operative_config()
+    saved = tmp_path / "config.gin"
+    saved.write_text(text)
+    again = gin_files.load(str(saved), [])
+    assert again.config.as_dict() == experiment.config.as_dict()
+    assert (again.eta0, again.seed) == (0.0321, 5)
+    assert gin_files.operative_config() == text
+
+
+@pytest.mark.parametrize(
+    ("binding", "named"),
+    [
+        ("etaO = 0.1", "etaO"),  # a misspelt macro
+        ("eta0 = 'fast'", "eta0"),
+        ("eta0 = -0.1", "eta0"),
+        ("eta0 = 1e30", "eta0"),
+        ("beta = 1.0", "momentum"),
+        ("train_steps = 10.5", "train_steps"),
+        ("train_steps = True", "train_steps"),
+        ("batch_size = 0", "batch_size"),
+        ("train_steps = 4", "boundaries"),
+        ("sgd.momentumm = 0.9", "momentumm"),
+        ("nigt.beta = 0.9", "nigt.beta"),  # of an optimizer that this run does not use
+        ("sgdd.momentum = 0.9", "sgdd"),
+        ("sgd.momentum = %mu", "mu"),
+        ("experiment.optimizer = @resnet_classification()", "optimizer"),
+        ("resnet_classification.crop = 'large'", "crop"),
+        ("resnet_classification.depth = 19", "depth"),
+        ("eta0", "eta0"),
+        ("eta0 = (", "eta0 = ("),
+    ],
+)
+def test_a_bad_binding_is_refused_by_name(binding, named):
+    with pytest.raises(InputError) as refused:
+        gin_files.load("configs/laptop/resnet_sgd.gin", [binding])
+    message = str(refused.value)
+    assert "\n" not in message and message.startswith("configs/laptop/resnet_sgd.gin: ") and named in message
+
+
+def test_a_missing_macro_is_refused_by_name(tmp_path):
+    text = (ROOT / "configs/laptop/bert_nigt.gin").read_text().replace("beta = 0.9 ", "# beta = 0.9 ", 1)
+    file = tmp_path / "bert_nigt.gin"
+    file.write_text(text)
+    with pytest.raises(InputError, match="'beta"):
+        gin_files.load(str(file), [])
+
+
+def test_a_number_of_steps_takes_the_place_of_epochs_and_a_name_that_lost_its_use_is_refused():
+    """train_steps=100 leaves nothing that uses run/epochs_to_steps.epochs: the file's may stay."""
+    file = "configs/paper/resnet_nigt.gin"
+    config = gin_files.load(file, ["train_steps = 100"]).config
+    assert config.trainer.train_steps == 100
+    assert config.trainer.optimizer_config.learning_rate.warmup_polynomial.warmup_steps == 6  # 5 of 90 epochs' share
+    assert gin_files.load(file, ["epochs = 9"]).config.trainer.train_steps == 11_261  # 11,260.3
+    with pytest.raises(InputError, match="run/epochs_to_steps.epochs: nothing uses this"):
+        gin_files.load(file, ["train_steps = 100", "run/epochs_to_steps.epochs = 9"])
+    with pytest.raises(InputError, match="trainimages: nothing uses this"):
+        gin_files.load(file, ["trainimages = 9"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--gin_file=configs/laptop/none.gin"], "configs/laptop/none.gin"),
+        (["--gin_file=configs/laptop/bert_nigt.gin", "--gin_param=etta0=1"], "etta0"),
+        (
+            ["--gin_file=configs/paper/resnet_sgd.gin"],
+            "make imagenet-data",
+        ),
+    ],
+)
+def test_the_command_ends_with_status_2_and_one_line(arguments, named, tmp_path):
+    command = [sys.executable, "-m", "trainers.train", f"--model_dir={tmp_path / 'run'}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("trainers.train: ") and named in line

@@ -1,0 +1,290 @@
+"""One run, from an experiment to its exit status."""
+
+import functools
+import os
+import pathlib
+import shlex
+import sys
+import traceback
+
+import tensorflow as tf
+import tf_keras
+from absl import logging
+from official.core import task_factory, train_lib
+
+from data.errors import InputError, RunError
+from trainers.exit_status import ExitStatus
+from trainers.experiment import Experiment
+from trainers.input import files as input_files
+from trainers.running import checkpoints, log, strategies
+from trainers.running.actions import Diverged, Watch
+from trainers.running.controller import Controller
+from trainers.running.directory import DISK_FULL, RunDirectory, describe_device
+from trainers.running.interruption import Interrupted, Interruption
+from trainers.running.metrics_log import MetricsLog
+from trainers.running.trainer import IterateTrainer
+
+SPLITS = ("train", "selection", "validation")
+
+
+def run(
+    experiment: Experiment,
+    config: str,
+    model_dir: str,
+    mode: str,
+    threads: int | None = None,
+    interruption: Interruption | None = None,
+) -> ExitStatus:
+    """Trains and evaluates, or goes on where the directory's last checkpoint is.
+
+    Args:
+      experiment: From gin_files.load.
+      config: Its operative gin configuration.
+      model_dir: The run's directory.
+      mode: "train_and_eval", "train" or "eval" (at the last checkpoint).
+      threads: For TensorFlow; None: as many as there are cores.
+      interruption: Says when to stop; None: nothing does.
+
+    Returns:
+      DONE, DIVERGED or INTERRUPTED.
+
+    Raises:
+      InputError: Missing, damaged or unfitting data, or a directory that is in use, holds another run or cannot be
+        written.
+      RunError: A full disk, or too little memory.
+    """
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    parameters = experiment.config
+    data = _require_data(experiment)
+    task = task_factory.get_task(parameters.task, logging_dir=model_dir)
+    strategy = parameters.runtime.distribution_strategy
+    directory: RunDirectory | strategies.WorkerDirectory
+    if strategy == "multi_worker_mirrored" and strategies.task_index():
+        directory = strategies.WorkerDirectory(model_dir)
+    else:
+        directory = RunDirectory(
+            model_dir,
+            config,
+            data,
+            task=experiment.task,
+            scale=experiment.scale,
+            optimizer=experiment.optimizer,
+            eta0=experiment.eta0,
+            seed=experiment.seed,
+            device=describe_device(threads),
+            strategy=strategy,
+            metric=task.metric,
+            command=shlex.join(["python", "-m", "trainers.train", *sys.argv[1:]]),
+        )
+    try:
+        log.start(str(directory.path))
+        if (
+            mode != "eval"
+            and isinstance(directory, RunDirectory)
+            and directory.is_finished(parameters.trainer.train_steps)
+        ):
+            logging.info("%s: done already (%d steps)", model_dir, directory.record["steps"])
+            return ExitStatus.DONE
+        return _Run(experiment, directory, model_dir, task, interruption or Interruption()).execute(mode)
+    finally:
+        directory.close()
+
+
+def prepare(experiment: Experiment) -> None:
+    """Seeds Python, NumPy and TensorFlow, hence the initialization, and sets the precision of the activations."""
+    tf_keras.utils.set_random_seed(experiment.seed)
+    if experiment.config.runtime.mixed_precision_dtype:
+        tf_keras.mixed_precision.set_global_policy(f"mixed_{experiment.config.runtime.mixed_precision_dtype}")
+
+
+def build_trainer(
+    experiment: Experiment, task, directory: pathlib.Path, log: MetricsLog, interruption: Interruption
+) -> IterateTrainer:
+    """The model, the optimizer and the trainer of a run, in the scope of its strategy.
+
+    Raises:
+      InputError: The model's sizes do not fit each other.
+    """
+    parameters = experiment.config
+    try:
+        model = task.build_model()
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"the model cannot be built ({_first_line(str(error))}); correct its sizes") from error
+    optimizer = task.create_optimizer(parameters.trainer.optimizer_config, parameters.runtime)
+    if hasattr(optimizer, "iterates"):
+        # Its state must be there when a checkpoint is restored: an evaluation may come before the first step.
+        optimizer.build(model.trainable_variables)
+    return IterateTrainer(parameters, task, model, optimizer, directory, log, experiment.seed, interruption)
+
+
+def _patterns(experiment: Experiment) -> list[str]:
+    return [getattr(experiment.config.task, f"{split}_data").input_path for split in SPLITS]
+
+
+def _require_data(experiment: Experiment) -> str:
+    """The input files' fingerprint; raises InputError for a split without files, before anything is written."""
+    target = {"bert": "bert-data", "resnet": "imagenet-data"}[experiment.task]
+    target = "laptop-data" if experiment.scale == "laptop" else target
+    mend = f"make them with `make {target}`, or correct data_dir in the gin file"
+    if target == "bert-data":
+        input_files.require_text(experiment.config.task, mend)
+    if experiment.task == "resnet":
+        classes = experiment.config.task.model.num_classes
+        input_files.require_classes(os.path.dirname(_patterns(experiment)[0]), classes, mend)
+    for pattern in _patterns(experiment):
+        if not tf.io.gfile.glob(pattern):
+            raise InputError(f"{pattern}: no such files; {mend}")
+    return input_files.fingerprint(_patterns(experiment))
+
+
+class _Run:
+    """The parts of a run that share the strategy, the trainer and the directory."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        directory: RunDirectory | strategies.WorkerDirectory,
+        chief: str,
+        task,
+        interruption: Interruption,
+    ):
+        self._experiment, self._parameters = experiment, experiment.config
+        self._directory, self._chief = directory, chief
+        self._task, self._interruption = task, interruption
+        prepare(experiment)
+        self._strategy = strategies.build(
+            experiment.config.runtime.distribution_strategy, experiment.config.runtime.tpu
+        )
+
+    def execute(self, mode: str) -> ExitStatus:
+        directory = self._directory
+        start_step = self._find_start()
+        trains = "train" in mode
+        if not trains and not start_step:
+            raise InputError(f"{directory.path}: no checkpoint to evaluate; train first, with --mode=train_and_eval")
+        # An evaluation reads no training record: it need not find the place of one.
+        self._task.start_step = start_step if trains else 0
+        batch_size = self._parameters.task.train_data.global_batch_size
+        log = MetricsLog(directory.path / "metrics.csv", start_step, batch_size)
+        self._checkpointed, status, trainer = start_step, "failed", None
+        if trains:
+            directory.begin(start_step)
+            self._interruption.guard(self._last_words)
+        try:
+            with self._strategy.scope():
+                trainer = build_trainer(self._experiment, self._task, directory.path, log, self._interruption)
+            runner, watch = self._build_runner(trainer, log, mode)
+            try:
+                self._train_or_evaluate(runner, trains)
+            finally:
+                watch.close()
+            if trains:
+                with self._strategy.scope():
+                    trainer.export_best(directory.path / "export")
+            status = "ok"
+        except Diverged as error:
+            status = "diverged"
+            logging.error("diverged: %s; the last checkpoint is of step %d", error, self._checkpointed)
+        except Interrupted as error:
+            status = "interrupted"
+            logging.warning("%s at step %d; the same command goes on from there", error, self._checkpointed)
+        except (OSError, tf.errors.OpError) as error:
+            raise self._explained(error) from error
+        finally:
+            if trains:  # an evaluation says nothing about how the training ended
+                directory.update(status, int(trainer.global_step.numpy()) if trainer else start_step)
+        return {"ok": ExitStatus.DONE, "diverged": ExitStatus.DIVERGED, "interrupted": ExitStatus.INTERRUPTED}[status]
+
+    def _find_start(self) -> int:
+        """The step of the last whole checkpoint, which the chief finds; the other workers then copy what it has."""
+        following = isinstance(self._directory, strategies.WorkerDirectory)
+        found = 0 if following else checkpoints.recover(self._directory.path, "ckpt") or 0
+        start_step = strategies.agree(self._strategy, found)
+        if following:
+            self._directory.follow()
+        strategies.agree(self._strategy, 0)
+        return start_step
+
+    def _train_or_evaluate(self, runner: train_lib.OrbitExperimentRunner, trains: bool) -> None:
+        try:
+            runner.run()
+        except Interrupted:
+            if trains:
+                runner.controller.save_checkpoint()
+            raise
+
+    def _saved(self, step: int) -> None:
+        self._checkpointed = step
+        self._directory.update("running", step)
+
+    def _last_words(self, signal_name: str) -> None:
+        """The run has not come to a safe point in time: it goes on from its last checkpoint."""
+        self._directory.update("interrupted", self._checkpointed)
+        print(
+            f"trainers.train: {signal_name}; the last checkpoint is of step {self._checkpointed}, the same command "
+            "goes on from there",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _explained(self, error: Exception) -> Exception:
+        """What a library's error means for the user: one of this project's exceptions, or the error itself."""
+        text, directory = str(error), self._directory.path
+        with open(os.devnull if _is_disk_full(error) else directory / "train.log", "a") as file:
+            traceback.print_exception(error, file=file)
+        if _is_disk_full(error):
+            return RunError(
+                f"{directory}: the disk is full; free some space, and the same command goes on from step "
+                f"{self._checkpointed}"
+            )
+        if isinstance(error, OSError):
+            return RunError(
+                f"{error.filename or directory}: {error.strerror}; mend that, and the same command goes on from step "
+                f"{self._checkpointed}"
+            )
+        if isinstance(error, tf.errors.DataLossError):
+            return InputError(input_files.describe_damage(_patterns(self._experiment)))
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            return RunError(
+                f"out of memory ({_first_line(text)}); lower batch_size or the model's sizes in the gin file"
+            )
+        if isinstance(error, tf.errors.InvalidArgumentError):
+            return InputError(
+                f"{self._parameters.task.train_data.input_path}: the records or the sizes in the gin file do not fit "
+                f"({_first_line(text)}); correct either"
+            )
+        return error
+
+    def _build_runner(self, trainer: IterateTrainer, log: MetricsLog, mode: str):
+        settings = self._parameters.trainer
+        watch = Watch(trainer.global_step, self._checkpointed, settings.train_steps, self._task.metric, log)
+        runner = train_lib.OrbitExperimentRunner(
+            self._strategy,
+            self._task,
+            mode=mode,
+            params=self._parameters,
+            model_dir=str(self._directory.path),
+            trainer=trainer,
+            train_actions=[watch],
+            controller_cls=functools.partial(
+                Controller,
+                log=log,
+                validation_interval=settings.validation_interval,
+                saved=self._saved,
+                start=os.path.join(self._chief, f"ckpt-{self._checkpointed}") if self._checkpointed else None,
+            ),
+        )
+        return runner, watch
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in DISK_FULL
+    return any(os.strerror(number) in str(error) for number in DISK_FULL)
+
+
+def _first_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Graph execution error")]
+    return lines[0].strip()[:200] if lines else "no message"

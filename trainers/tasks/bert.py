@@ -1,0 +1,211 @@
+"""The BERT masked-LM pretraining task of section 5.2, on tf-models-official's own task, model and loader."""
+
+import dataclasses
+import os
+from typing import Annotated, Literal
+
+import tensorflow as tf
+import tf_keras
+from official.core import config_definitions as cfg
+from official.core import task_factory
+from official.nlp.configs import bert, encoders
+from official.nlp.data import pretrain_dataloader
+from official.nlp.tasks import masked_lm
+from pydantic import Field
+
+from trainers.configurable import configurable
+from trainers.input import order as input_order
+from trainers.schedules import Steps
+from trainers.tasks.training_step import TwoSampleStep, global_mean, global_sum
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Size = Annotated[int, Field(gt=0, le=2**20)]  # beyond is a slip of the hand
+
+
+@dataclasses.dataclass
+class BertPretrainingConfig(masked_lm.MaskedLMConfig):
+    """tf-models-official's masked-LM task with the slice held out of train for selection.
+
+    Attributes:
+      evaluation_limit: Sequences of a split that an evaluation reads; None: all.
+      target: A masked accuracy; the first evaluation step at which validation at w reaches it is logged; None: none.
+    """
+
+    selection_data: cfg.DataConfig = dataclasses.field(default_factory=cfg.DataConfig)
+    evaluation_limit: int | None = None
+    target: float | None = None
+
+
+@task_factory.register_task_cls(BertPretrainingConfig)
+class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
+    """tf-models-official's MaskedLMTask, reading its records in the order of trainers/input/order.py; its loss is the
+    mean over all masked tokens of the batch, however they fall on the replicas.
+
+    Attributes:
+      metric: The metric of Figure 1 (a), the accuracy on the masked tokens.
+      start_step: The step to go on from; set before the inputs are built.
+    """
+
+    metric = "masked_lm_accuracy"
+    start_step = 0
+
+    def build_model(self, params=None):
+        """The pretrainer, called once: its masked-LM head has no variables before."""
+        model = super().build_model(params)
+        model({tensor.name: tensor for tensor in tf.nest.flatten(model.inputs)})
+        return model
+
+    def build_losses(self, labels, model_outputs, metrics, aux_losses=None) -> tf.Tensor:
+        """The masked-LM cross-entropy; its mean over the replicas is that over all masked tokens of the batch."""
+        losses = tf_keras.losses.sparse_categorical_crossentropy(
+            labels["masked_lm_ids"], tf.cast(model_outputs["mlm_logits"], tf.float32), from_logits=True
+        )
+        weights = labels["masked_lm_weights"]
+        loss = global_mean(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+        by_name = {metric.name: metric for metric in metrics}
+        by_name["lm_example_loss"].update_state(loss)
+        if "next_sentence_labels" in labels:
+            errors = tf_keras.losses.sparse_categorical_crossentropy(
+                labels["next_sentence_labels"], tf.cast(model_outputs["next_sentence"], tf.float32), from_logits=True
+            )
+            counts = _real_sequences(labels)
+            pair_loss = global_mean(tf.reduce_sum(errors * counts), tf.reduce_sum(counts))
+            by_name["next_sentence_loss"].update_state(pair_loss)
+            loss += pair_loss
+        return loss + tf.cast(tf.add_n(aux_losses), loss.dtype) if aux_losses else loss
+
+    def process_metrics(self, metrics, labels, model_outputs) -> None:
+        """The accuracies, of masked tokens and of pairs."""
+        by_name = {metric.name: metric for metric in metrics}
+        pairs = by_name.pop("next_sentence_accuracy", None)
+        super().process_metrics(by_name.values(), labels, model_outputs)
+        if pairs is not None:
+            outputs = model_outputs["next_sentence"]
+            pairs.update_state(labels["next_sentence_labels"], outputs, _real_sequences(labels)[:, None])
+
+    def forward(self, inputs, model, metrics) -> tf.Tensor:
+        """The loss of a batch, as TwoSampleStep takes it."""
+        outputs = model(inputs, training=True)
+        self.process_metrics(metrics, inputs, outputs)
+        return self.build_losses(inputs, outputs, metrics, model.losses)
+
+    def validation_step(self, inputs, model, metrics):
+        """As the base class; and "weight", by which the trainer averages it: masked tokens of the global batch."""
+        logs = super().validation_step(inputs, model, metrics)
+        return logs | {"weight": global_sum(tf.reduce_sum(inputs["masked_lm_weights"]))}
+
+    def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
+        """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) or (batch, predictions)."""
+        loader = pretrain_dataloader.BertPretrainDataLoader(params)
+        vocabulary_size = self.task_config.model.encoder.get().vocab_size
+
+        def parse(record):
+            features = loader._parse(loader._decode(record))
+            largest = tf.reduce_max([tf.reduce_max(features[name]) for name in ("input_word_ids", "masked_lm_ids")])
+            # A TPU's gather clips such a number in silence.
+            message = "vocabulary_size is too small for the token ids in the records"
+            with tf.control_dependencies([tf.debugging.assert_less(largest, vocabulary_size, message)]):
+                return tf.nest.map_structure(tf.identity, features)
+
+        def parse_weighted(record, weight):
+            features = parse(record)
+            return features | {"masked_lm_weights": features["masked_lm_weights"] * weight}
+
+        if params.is_training:  # without a seed: the masking is in the records
+            return input_order.training_examples(
+                params, lambda record, seed: parse(record), self.start_step, input_context
+            )
+        limit = self.task_config.evaluation_limit
+        return input_order.evaluation_examples(params, parse_weighted, input_context, limit)
+
+
+def _real_sequences(labels) -> tf.Tensor:
+    """1 for a sequence, 0 for what fills up an evaluation's last batch: it alone has no masked token that counts."""
+    return tf.cast(tf.reduce_any(labels["masked_lm_weights"] > 0, axis=1), tf.float32)
+
+
+def _next_sentence_head(hidden_size: int, dropout: float) -> bert.ClsHeadConfig:
+    """tf-models-official's, on the pooled [CLS] (Devlin et al.)."""
+    return bert.ClsHeadConfig(
+        inner_dim=hidden_size, num_classes=2, activation="tanh", dropout_rate=dropout, name="next_sentence"
+    )
+
+
+@configurable
+def bert_pretraining(
+    data_dir: str,
+    batch_size: Size,
+    vocabulary_size: Size,
+    sequence_length: Size,
+    max_predictions: Size,
+    layers: Annotated[int, Field(gt=0, le=1000)],
+    hidden_size: Size,
+    attention_heads: Size,
+    intermediate_size: Size,
+    dropout: Fraction,
+    shuffle_buffer: Steps,
+    evaluation_batch_size: Size,
+    evaluation_limit: Steps | None = None,
+    initializer_range: Annotated[float, Field(gt=0, le=10)] = 0.02,
+    activation: Literal["gelu", "relu"] = "gelu",
+    next_sentence: bool = False,
+    target: Annotated[float, Field(gt=0, le=1)] | None = None,
+) -> BertPretrainingConfig:
+    """Masked-LM pretraining (section 5.2).
+
+    Args:
+      data_dir: A folder of train-*, selection-* and validation-*.tfrecord files.
+      batch_size: Sequences a step, over all replicas.
+      vocabulary_size, sequence_length, max_predictions: As the records were made (tokens; masked tokens a sequence).
+      layers, hidden_size, attention_heads, intermediate_size, dropout, initializer_range, activation: The encoder's.
+      shuffle_buffer: Sequences.
+      evaluation_batch_size: Sequences.
+      evaluation_limit: Sequences of a split that an evaluation reads, always the same; None: all.
+      next_sentence: Whether the next-sentence loss of Devlin et al. is added; the records have to be pairs.
+      target: Masked accuracy; the first evaluation step at which validation reaches it is logged, as steps_to_target.
+    """
+    if hidden_size % attention_heads:
+        raise ValueError(f"hidden_size ({hidden_size}) must be a multiple of attention_heads ({attention_heads})")
+
+    def data(split: str, training: bool) -> pretrain_dataloader.BertPretrainDataConfig:
+        return pretrain_dataloader.BertPretrainDataConfig(
+            input_path=os.path.join(data_dir, f"{split}-*.tfrecord"),
+            is_training=training,
+            global_batch_size=batch_size if training else evaluation_batch_size,
+            seq_length=sequence_length,
+            max_predictions_per_seq=max_predictions,
+            use_next_sentence_label=next_sentence,
+            use_v2_feature_names=True,
+            shuffle_buffer_size=shuffle_buffer,
+            cycle_length=4,
+        )
+
+    return BertPretrainingConfig(
+        model=bert.PretrainerConfig(
+            encoder=encoders.EncoderConfig(
+                type="bert",
+                bert=encoders.BertEncoderConfig(
+                    vocab_size=vocabulary_size,
+                    hidden_size=hidden_size,
+                    num_layers=layers,
+                    num_attention_heads=attention_heads,
+                    intermediate_size=intermediate_size,
+                    hidden_activation=activation,
+                    dropout_rate=float(dropout),
+                    attention_dropout_rate=float(dropout),
+                    max_position_embeddings=sequence_length,
+                    type_vocab_size=2,
+                    initializer_range=float(initializer_range),
+                ),
+            ),
+            cls_heads=[_next_sentence_head(hidden_size, float(dropout))] if next_sentence else [],
+            mlm_activation=activation,
+            mlm_initializer_range=float(initializer_range),
+        ),
+        train_data=data("train", True),
+        selection_data=data("selection", False),
+        validation_data=data("validation", False),
+        evaluation_limit=evaluation_limit,
+        target=target,
+        scale_loss=True,  # gradients are summed over the replicas; tf-models-official's default leaves the sum
+    )
