@@ -125,7 +125,7 @@ tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
 bench: $(VENV)/.ready ## Time the optimizers, resuming and both data paths (results/bench)
-	@$(PY) -m scripts.bench.optimizers
+	@$(PY) -m scripts.bench
 	@$(PY) -m data.laptop --data_dir=.data/laptop --text
 	@$(PY) -m scripts.bench.resume
 	@$(PY) -m scripts.bench.input
@@ -153,10 +153,11 @@ test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready ## The heavy tests besides
 	@$(PYTEST) -m heavy
 
-lint: $(VENV)/.ready ## ruff, and types on nigt/
+lint: $(VENV)/.ready ## ruff, types on nigt/, and who imports whom
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
 audit: $(VENV)/.ready ## Look the locked packages up in PyPI's list of known vulnerabilities (pip-audit)
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit

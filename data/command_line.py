@@ -1,4 +1,4 @@
-"""What the commands of this folder share: bad options and bad input end them with one line on stderr."""
+"""What commands share: bad options and bad input end them with one line on stderr."""
 
 import sys
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from absl import app, flags, logging
 from data.errors import InputError, RunError
 
 
-def run(target: str, module: str, main: Callable[[], None]) -> None:
-    """Reads the options and builds; the process ends with 0, 2 if the user has to mend something, or 1.
+def run(name: str, module: str, main: Callable[[], int | None]) -> None:
+    """Reads the options and calls main; the process ends with its status, 2 if the user has to mend something, or 1.
 
     Args:
-      target: The make target that calls it; the lines begin with it.
+      name: The lines begin with it: the make target, where there is one.
       module: The program, as after `python -m`.
       main: Takes the options from flags.FLAGS. What it raises of InputError, RunError and OSError is one line.
     """
@@ -25,16 +25,16 @@ def run(target: str, module: str, main: Callable[[], None]) -> None:
         except flags.Error as error:
             _end(f"{' '.join(str(error).split())}: see python -m {module} --help", 2)
 
-    def called(argv: list[str]) -> None:
+    def called(argv: list[str]) -> int | None:
         try:
             if len(argv) > 1:
                 raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
-            main()
+            return main()
         except (InputError, RunError) as error:
-            _end(f"{target}: {error}", 2 if isinstance(error, InputError) else 1)
+            _end(f"{name}: {error}", 2 if isinstance(error, InputError) else 1)
         except OSError as error:
-            place = error.filename or flags.FLAGS.data_dir
-            _end(f"{target}: {place}: {error.strerror}; mend that, then repeat the command", 2)
+            place = error.filename or flags.FLAGS.flag_values_dict().get("data_dir", "a file")
+            _end(f"{name}: {place}: {error.strerror}; mend that, then repeat the command", 2)
 
     app.run(called, flags_parser=parse)
 

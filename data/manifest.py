@@ -1,14 +1,20 @@
 """The manifest of a built data folder: what is in it, from which sources, made with which options."""
 
+import hashlib
 import json
 import pathlib
 
 from data.errors import InputError
-from data.laptop.sources import sha256_of
 
 FORMAT_VERSION = 2
 NAME = "manifest.json"
 KINDS = ("text", "images", "manuals")
+
+
+def sha256_of(path: pathlib.Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write(folder: pathlib.Path, kind: str, files: list[str], fields: dict) -> dict:

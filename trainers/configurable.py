@@ -1,47 +1,78 @@
-"""gin configurables that check what they are given."""
+"""gin configurables that check what they are given. Nothing here, nor in trainers/schema, imports TensorFlow."""
 
+import functools
 import inspect
+import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import gin
 import pydantic
 
-Function = TypeVar("Function", bound=Callable)
+Target = TypeVar("Target", bound=Callable)
 
 
-def configurable(function: Function) -> Function:
-    """Registers a function with gin, its arguments checked against their annotations (pydantic, strict) at each call.
+class Settings(pydantic.BaseModel):
+    """What a gin file may say of one configurable: its names, types, ranges and defaults.
 
-    gin alone passes any type.
+    Attributes:
+      gin_name: As gin files write it, "warmup_polynomial_decay".
+      from_gin: Builds one with the arguments that gin has for it.
+    """
 
-    Raises (when called):
+    model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="forbid")
+    gin_name: ClassVar[str]
+    from_gin: ClassVar[Callable[..., Any]]
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its name in gin files, "nigt.beta", those of nested configurables too; tuples as lists."""
+        found: dict[str, Any] = {}
+        for field in type(self).model_fields:
+            value = getattr(self, field)
+            if isinstance(value, Settings):
+                found |= value.flat()
+                value = f"@{value.gin_name}()"
+            found[f"{self.gin_name}.{field}"] = list(value) if isinstance(value, tuple) else value
+        return found
+
+
+def configurable(target: Target) -> Target:
+    """Registers a function, or a class of Settings, with gin; its arguments are checked (pydantic, strict).
+
+    gin alone passes any type. A class keeps its name in snake case, and is returned as it is.
+
+    Raises (when called by gin):
       ValueError: One line, "sgd.momentum = 2: Input should be less than 1".
     """
-    checked = pydantic.validate_call(config={"strict": True, "arbitrary_types_allowed": True})(function)
+    is_class = isinstance(target, type)
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", target.__name__).lower()
+    check = pydantic.validate_call(config={"strict": True, "arbitrary_types_allowed": True})
+    checked = target if is_class else check(target)
 
+    @functools.wraps(target, updated=())
     def call(*args, **kwargs):
         try:
             return checked(*args, **kwargs)
         except pydantic.ValidationError as error:
             # gin rebuilds exceptions to add to their message, and cannot rebuild this one.
-            raise ValueError(_describe(function.__name__, error)) from error
+            raise ValueError(_describe(name, error)) from error
 
     # gin reads the parameters' names from the signature and does not look behind wrappers.
-    call.__name__ = function.__name__
-    call.__qualname__ = function.__qualname__
-    call.__module__ = function.__module__
-    call.__doc__ = function.__doc__
-    call.__signature__ = inspect.signature(function)
-    return gin.configurable(call)
+    call.__signature__ = inspect.signature(target)
+    call.__name__ = call.__qualname__ = name
+    registered = gin.configurable(call)
+    if not is_class:
+        return registered
+    target.gin_name, target.from_gin = name, staticmethod(registered)
+    return target
 
 
 def _describe(name: str, error: pydantic.ValidationError) -> str:
     first = error.errors()[0]
+    if first["type"] == "value_error":  # raised by the target's own body: a nested configurable has described it
+        return str(first["msg"]).removeprefix("Value error, ")
     argument = first["loc"][0] if first["loc"] else "?"
     if first["type"].startswith("missing"):
         return f"{name}.{argument} has no value; bind it"
-    if first["type"] == "value_error":  # raised by the function's own body: a nested configurable has described it
-        return str(first["msg"]).removeprefix("Value error, ")
     value = repr(first["input"])
     return f"{name}.{argument} = {value if len(value) < 80 else value[:77] + '...'}: {first['msg']}"

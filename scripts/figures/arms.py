@@ -3,14 +3,10 @@
 import dataclasses
 import statistics
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from scripts.figures.figure1 import COLOURS, DPI
-from scripts.figures.style import STYLE
+from scripts.figures import style
 
 _FARTHEST = -8.0  # points below NIGT: an arm whose mean lies beyond stands on the edge, with its number
 _LEGEND = "dots: seeds; bars: the difference's 95 % (bootstrap); grey: the protocol's margin; *: not tuned anew"
@@ -40,13 +36,8 @@ def draw(panels: dict[str, list[Row]], margin: float) -> Figure:
       panels: Rows by title; the first row is NIGT's own, the rest are drawn in order of their means.
       margin: What the protocol takes for the same, in points: shaded.
     """
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        heights = [len(rows) + 1.5 for rows in panels.values()]
-        size = (7.2, 1.0 + 0.24 * sum(heights))
-        figure = Figure(figsize=size, dpi=DPI, layout=ConstrainedLayoutEngine())
-        FigureCanvasAgg(figure)
+    heights = [len(rows) + 1.5 for rows in panels.values()]
+    with style.figure((7.2, 1.0 + 0.24 * sum(heights))) as figure:
         grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
         for axes, (title, rows) in zip(grid[:, 0], panels.items(), strict=True):
             _draw_panel(axes, title, rows, margin)
@@ -66,7 +57,7 @@ def _draw_panel(axes: Axes, title: str, rows: list[Row], margin: float) -> None:
     ]
     edge = min(-2.0, *drawn)
     for height, row in enumerate(ordered):
-        _draw_row(axes, height, row, zero, edge, COLOURS["nigt" if row is nigt else "baseline"])
+        _draw_row(axes, height, row, zero, edge, style.COLOURS["nigt" if row is nigt else "baseline"])
     axes.set_yticks(range(len(ordered)), [_label(row) for row in ordered])
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     axes.set_xlim(left=edge - 0.2)

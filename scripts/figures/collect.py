@@ -16,8 +16,9 @@ import shutil
 import sys
 import tempfile
 
-from absl import app, flags
+from absl import flags
 
+from data import command_line
 from data.errors import InputError
 from scripts.figures.table import EVALUATIONS, PHASES, TASKS, table
 from trainers.checkout import ROOT, describe_commit
@@ -273,7 +274,7 @@ def _write(folder: pathlib.Path, files: dict[str, str], runs: list[Run]) -> None
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _define_flags() -> None:
+def define_flags() -> None:
     """Not when imported: the programs' flags have names in common."""
     flags.DEFINE_list("runs", None, "Run directories, or directories of run directories, comma-separated.")
     flags.DEFINE_string("output", None, "Where the results go, e.g. results/laptop/demo.")
@@ -281,24 +282,17 @@ def _define_flags() -> None:
     flags.DEFINE_bool("replace", False, "Drop an earlier run whose directory had the same name as one of these.")
 
 
-def main(argv: list[str]) -> int:
-    """Collects what the flags name and returns the exit status."""
+def main() -> None:
+    """Collects what the flags name."""
     options = flags.FLAGS
-    try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
-        if not options.runs or not options.output:
-            raise InputError(f"--{'output' if options.runs else 'runs'} is missing; see --help")
-        # Of a path inside this checkout, table.md should not tell where the checkout is.
-        command = shlex.join(["python", "-m", "scripts.figures.collect", *sys.argv[1:]]).replace(f"{ROOT}{os.sep}", "")
-        collected = collect(options.runs, options.output, options.phase, command, options.replace)
-    except InputError as error:
-        print(f"scripts.figures.collect: {error}", file=sys.stderr)
-        return 2
+    if not options.runs or not options.output:
+        raise InputError(f"--{'output' if options.runs else 'runs'} is missing; see --help")
+    # Of a path inside this checkout, table.md should not tell where the checkout is.
+    command = shlex.join(["python", "-m", "scripts.figures.collect", *sys.argv[1:]]).replace(f"{ROOT}{os.sep}", "")
+    collected = collect(options.runs, options.output, options.phase, command, options.replace)
     print(f"{options.output}: {len(collected)} run(s) collected: {', '.join(collected)}")
-    return 0
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    define_flags()
+    command_line.run("collect", "scripts.figures.collect", main)

@@ -7,25 +7,19 @@ Exit status: 0 done, 2 bad input.
 import dataclasses
 import os
 import pathlib
-import sys
 
-import matplotlib
 import pandas as pd
-from absl import app, flags
+from absl import flags
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import StrMethodFormatter
 
+from data import command_line
 from data.errors import InputError
+from scripts.figures import style
 from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS, read_rows
-from scripts.figures.style import STYLE
 from scripts.figures.table import OPTIMIZERS, PAPER_FINAL, TASKS, commits
 from trainers.checkout import ROOT
-
-COLOURS = {"nigt": "#0b2f7f", "baseline": "#6db3e8"}  # dark and light blue, as the paper's
-DPI = 150
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +37,6 @@ PANELS = (
     Panel("resnet", "sgd", "(b) ResNet", "top-1 validation accuracy [%]"),
 )
 
-_STYLE = STYLE | {"xtick.color": "0.3", "ytick.color": "0.3"}
 _LAYOUT: dict = {"rect": (0, 0.05, 0.995, 0.95), "wspace": 0.06}  # below: room for the footer
 _MARKED_UP_TO = 40  # evaluations on one line: with more, the marks run together
 
@@ -113,37 +106,11 @@ def draw(results_dir: str | os.PathLike, partial: bool = False) -> Figure:
     Args and errors: see load.
     """
     results = load(results_dir, partial)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the reader's own matplotlibrc should not change the figure
-        matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=(9.6, 4.1), dpi=DPI, layout=ConstrainedLayoutEngine(**_LAYOUT))
-        FigureCanvasAgg(figure)
+    with style.figure((9.6, 4.1), layout=_LAYOUT, xtick__color="0.3", ytick__color="0.3") as figure:
         for panel, axes in zip(PANELS, figure.subplots(1, 2), strict=True):
             _draw_panel(axes, panel, results)
         figure.text(0.008, 0.014, _footer(results), fontsize=6.5, color="0.45")
     return figure
-
-
-def save(figure: Figure, path: str | os.PathLike) -> None:
-    """Writes the PNG under a temporary name, then renames it.
-
-    Raises:
-      InputError: It cannot be written.
-    """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with matplotlib.rc_context():
-                matplotlib.rcdefaults()
-                # Without matplotlib's version in the file, the bytes depend on the picture alone.
-                figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --output") from error
 
 
 def end_points(results_dir: str | os.PathLike, partial: bool = False) -> pd.DataFrame:
@@ -222,7 +189,7 @@ def _draw_panel(axes: Axes, panel: Panel, results: Results) -> None:
 
 def _draw_line(axes: Axes, optimizer: str, line: Line, zorder: float) -> None:
     """The mean over the seeds, with a band from the lowest to the highest."""
-    colour = COLOURS["nigt" if optimizer == "nigt" else "baseline"]
+    colour = style.COLOURS["nigt" if optimizer == "nigt" else "baseline"]
     steps, mean = line.accuracy.index.to_numpy(), line.accuracy.mean(axis=1).to_numpy()
     marker = "o" if len(steps) <= _MARKED_UP_TO else None
     axes.plot(steps, mean, color=colour, label=_label(optimizer, line), lw=1.6, marker=marker, ms=3, zorder=zorder)
@@ -251,30 +218,23 @@ def _footer(results: Results) -> str:
     return f"{shown}; runs at {commits(used)}{band}"
 
 
-def _define_flags() -> None:
+def define_flags() -> None:
     """Not when imported: the programs' flags have names in common."""
     flags.DEFINE_string("results", None, "The results directory, e.g. results/laptop/demo.")
     flags.DEFINE_string("output", None, "The PNG file; if not set, figure1.png in the results directory.")
     flags.DEFINE_bool("partial", False, "Draw what there is, although runs of the figure are missing.")
 
 
-def main(argv: list[str]) -> int:
-    """Draws what the flags name and returns the exit status."""
+def main() -> None:
+    """Draws what the flags name."""
     options = flags.FLAGS
-    try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
-        if not options.results:
-            raise InputError("--results is missing, e.g. --results=results/laptop/demo")
-        output = options.output or os.path.join(options.results, "figure1.png")
-        save(draw(options.results, options.partial), output)
-    except InputError as error:
-        print(f"scripts.figures.figure1: {error}", file=sys.stderr)
-        return 2
+    if not options.results:
+        raise InputError("--results is missing, e.g. --results=results/laptop/demo")
+    output = options.output or os.path.join(options.results, "figure1.png")
+    style.save(draw(options.results, options.partial), output)
     print(output)
-    return 0
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    define_flags()
+    command_line.run("figure1", "scripts.figures.figure1", main)

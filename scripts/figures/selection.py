@@ -1,12 +1,17 @@
 """Picking records, and fitting slopes to them."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.errors import InputError
-from scripts.theory.tasks import Record
+
+if TYPE_CHECKING:
+    from scripts.theory.tasks import Record
 
 FIT_FROM = 1000  # T from which slopes are fitted
 

@@ -8,22 +8,20 @@ import collections
 import os
 import pathlib
 import re
-import sys
 import textwrap
 
 import matplotlib
 import pandas as pd
-from absl import app, flags
+from absl import flags
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from data import command_line
 from data.errors import InputError
+from scripts.arm import Arm
+from scripts.figures import style
 from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS, read_rows
-from scripts.figures.figure1 import DPI, save
-from scripts.figures.style import STYLE
-from scripts.figures.table import TASKS, bindings
+from scripts.figures.table import TASKS
 from trainers.checkout import ROOT
 
 # Characters of a line of the legend.
@@ -49,7 +47,7 @@ def trials(results_dir: str | os.PathLike) -> pd.DataFrame:
             rows.append(
                 {"name": row["run_id"].rpartition("-")[0]}
                 | {name: row[name] for name in ("task", "optimizer", "status", "steps")}
-                | {"bindings": bindings(row), "eta0": float(row["eta0"])}
+                | {"bindings": Arm.of_run(row).settings, "eta0": float(row["eta0"])}
                 | {"selection": selection if row["status"] == "ok" else float("nan")}
             )
     if not rows:
@@ -64,11 +62,7 @@ def draw(results_dir: str | os.PathLike) -> Figure:
     """
     table = trials(results_dir)
     tasks = [task for task in TASKS if task in set(table.task)]
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        figure = Figure(figsize=(8.6, 4.6 * len(tasks)), dpi=DPI, layout=ConstrainedLayoutEngine())
-        FigureCanvasAgg(figure)
+    with style.figure((8.6, 4.6 * len(tasks))) as figure:
         panels = figure.subplots(len(tasks), 1, squeeze=False)[:, 0]
         for task, axes in zip(tasks, panels, strict=True):
             _draw_panel(axes, TASKS[task], table[table.task == task])
@@ -107,20 +101,13 @@ def _labels(settings: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
     return found
 
 
-def main(argv: list[str]) -> int:
-    """Draws what the flags name and returns the exit status."""
+def main() -> None:
+    """Draws what the flags name."""
     folder = pathlib.Path(flags.FLAGS.results)
-    try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
-        save(draw(folder), folder / "sweep.png")
-    except InputError as error:
-        print(f"sweep_figure: {error}", file=sys.stderr)
-        return 2
+    style.save(draw(folder), folder / "sweep.png")
     print(str(folder / "sweep.png").replace(f"{ROOT}{os.sep}", ""))
-    return 0
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("results", "results/laptop", "A results directory.")
-    app.run(main)
+    command_line.run("sweep_figure", "scripts.figures.sweep", main)

@@ -1,8 +1,10 @@
 """table.md: the end points of runs as a Markdown table."""
 
 import math
-import shlex
 import statistics
+
+from scripts import markdown
+from scripts.arm import Arm
 
 PHASES = ("final", "ablation", "tune")
 TASKS = {"bert": "BERT, masked LM", "resnet": "ResNet, top-1"}
@@ -11,7 +13,6 @@ OPTIMIZERS |= {"adagrad": "AdaGrad", "adafactor_keras": "Adafactor"}
 # The paper's own end points, in %: the caption of its Figure 1 (BERT-Base after 500k steps, ResNet-50 after 90 epochs).
 PAPER_FINAL = {("bert", "nigt"): 70.91, ("bert", "adam"): 70.76, ("resnet", "nigt"): 76.37, ("resnet", "sgd"): 76.2}
 EVALUATIONS = ("selection", "validation", "validation_x", "validation_bn")
-_ELSEWHERE = ("eta0", "seed", "data_dir")  # has a column of its own, or says nothing
 
 
 def table(rows: list[dict], curves: dict[str, list[dict]], command: str, commit: str) -> str:
@@ -35,16 +36,16 @@ def table(rows: list[dict], curves: dict[str, list[dict]], command: str, commit:
             continue
         head = ["task", "scale", "optimizer", "η0", "bindings", "seed", "steps", "at w", "at x", "best", "wall time"]
         head += ["the paper's, at its scale"] if phase == "final" else []
-        lines += ["", f"## {phase.capitalize()} runs", "", _line(head), _line(["---"] * len(head))]
+        lines += ["", f"## {phase.capitalize()} runs", "", markdown.row(head), markdown.row(["---"] * len(head))]
         groups: dict[tuple, list[dict]] = {}
         for row in of_phase:
             setting = tuple(row[name] for name in ("task", "scale", "optimizer", "eta0"))
-            groups.setdefault((*setting, bindings(row)), []).append(row)
+            groups.setdefault((*setting, Arm.of_run(row).settings), []).append(row)
         for group in groups.values():
             for row in group + ([_mean(group)] if len(group) > 1 else []):
                 paper = PAPER_FINAL.get((row["task"], row["optimizer"]))
                 cells = _cells(row, curves.get(row["run_id"], []))
-                lines.append(_line(cells + ([f"{paper:.2f}" if paper else "–"] if phase == "final" else [])))
+                lines.append(markdown.row(cells + ([f"{paper:.2f}" if paper else "–"] if phase == "final" else [])))
     return "\n".join(lines) + "\n"
 
 
@@ -52,14 +53,6 @@ def commits(rows: list[dict]) -> str:
     """The commits of the runs, "commit 1a2b3c4, 5d6e7f8 (modified)"."""
     known = {(row["commit"][:7] or "unknown") + (" (modified)" if row["dirty"] == "true" else "") for row in rows}
     return f"commit{'s' if len(known) > 1 else ''} {', '.join(sorted(known))}"
-
-
-def bindings(row: dict) -> str:
-    """What the run's command binds besides the seed, η0 and the data's place: "nigt.beta=0.5, train_steps=40"."""
-    given = [
-        part.removeprefix("--gin_param=") for part in shlex.split(row["command"]) if part.startswith("--gin_param=")
-    ]
-    return ", ".join(one for one in given if one.partition("=")[0].strip().rpartition(".")[2] not in _ELSEWHERE)
 
 
 def _cells(row: dict, curves: list[dict]) -> list[str]:
@@ -76,7 +69,7 @@ def _cells(row: dict, curves: list[dict]) -> list[str]:
         best = f"{step:,} → {_percent(values['validation'].get(step))}"
     names = [TASKS[row["task"]], row["scale"], OPTIMIZERS.get(row["optimizer"], row["optimizer"])]
     steps = f"{int(row['steps']):,}" if row["steps"] else ""
-    names += [f"{float(row['eta0']):g}", bindings(row), row["seed"], steps]
+    names += [f"{float(row['eta0']):g}", Arm.of_run(row).settings, row["seed"], steps]
     return [*names, row.get("range", at_w), at_x, best, _wall(row["wall_s"])]
 
 
@@ -87,10 +80,6 @@ def _mean(group: list[dict]) -> dict:
     row = group[0] | {"run_id": "", "steps": "", "wall_s": "", "range": text}
     of = f" of {len(group)}" if len(values) < len(group) else ""
     return row | {"seed": f"mean (min–max), n = {len(values)}{of}"}
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _percent(value: float | None) -> str:

@@ -1,19 +1,20 @@
 """The figures of results/theory, from the records alone: same records, same bytes."""
 
-import os
-import pathlib
-from collections.abc import Callable, Sequence
+from __future__ import annotations
 
-import matplotlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nigt.theory import drift, methods, problems
+from scripts.figures import style
 from scripts.figures.selection import pick, slope
-from scripts.figures.style import STYLE
-from scripts.theory.tasks import Record
+
+if TYPE_CHECKING:
+    from scripts.theory.tasks import Record
 
 LABELS = {
     "nsgd": "normalized SGD, no momentum",
@@ -35,7 +36,6 @@ COLOURS = {
     "adaptive": "#e08214",
     "adaptive_corrected": "#fdb863",
 }
-_STYLE = STYLE | {"legend.fontsize": 7.5}
 
 
 def momentum(records: Sequence[Record]) -> Figure:
@@ -116,22 +116,8 @@ FIGURES: dict[str, Callable[[Sequence[Record]], Figure]] = {
 }
 
 
-def save(figure: Figure, path: pathlib.Path) -> None:
-    """Writes the PNG under a temporary name, then renames it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _axes(rows: int, columns: int, size: tuple[float, float]):
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the reader's own matplotlibrc should not change the figures
-        matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=size, dpi=120, layout="constrained")
-        FigureCanvasAgg(figure)
+    with style.figure(size, dpi=120, legend__fontsize=7.5) as figure:
         return figure, figure.subplots(rows, columns)
 
 

@@ -7,16 +7,14 @@ Exit status: 0 done, 1 a run failed, 2 bad configuration or missing data, 4 inte
 """
 
 import pathlib
-import signal
-import sys
-import threading
 import time
 
-from absl import app, flags
+from absl import flags
 
+from data import command_line
 from data.errors import InputError
 from scripts.study import choice, plan, report
-from scripts.sweep.training import Ended, Training, Trainings, run_all
+from scripts.sweep.training import Ended, Training, Trainings, run_all, stop_on_signals
 from trainers.exit_status import ExitStatus
 
 _COMMAND = "python -m scripts.study"
@@ -113,34 +111,30 @@ class Study:
             self.status = ended.status
 
 
-def main(argv: list[str]) -> int:
-    """Runs what the flags say and returns the exit status."""
+def main() -> int:
+    """Runs what the flags say and returns the exit status.
+
+    Raises:
+      InputError: The user has to mend something.
+    """
     values = flags.FLAGS
     output = pathlib.Path(values.output)
-    try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
-        unknown = set(values.groups) - set(plan.groups())
-        if unknown:
-            raise InputError(f"--groups={unknown.pop()}: no such group; there are {', '.join(plan.groups())}")
-        status = ExitStatus.DONE
-        if not values.report:
-            runner = Trainings(pathlib.Path(values.runs), output, 1, _COMMAND)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                # Not in the handler itself: the lock may be held by the thread that it interrupts.
-                signal.signal(number, lambda *_: threading.Thread(target=runner.stop).start())
-            until = None if values.hours is None else time.monotonic() + 3600 * values.hours
-            study = Study(output, runner, values.workers, until, values.again)
-            study.run(values.groups)
-            status = study.status
-        report.write(output, f"{_COMMAND} --report")
-    except InputError as error:
-        print(f"study: {error}", file=sys.stderr)
-        return ExitStatus.BAD_INPUT
+    unknown = set(values.groups) - set(plan.groups())
+    if unknown:
+        raise InputError(f"--groups={unknown.pop()}: no such group; there are {', '.join(plan.groups())}")
+    status = ExitStatus.DONE
+    if not values.report:
+        runner = Trainings(pathlib.Path(values.runs), output, 1, _COMMAND)
+        stop_on_signals(runner.stop)
+        until = None if values.hours is None else time.monotonic() + 3600 * values.hours
+        study = Study(output, runner, values.workers, until, values.again)
+        study.run(values.groups)
+        status = study.status
+    report.write(output, f"{_COMMAND} --report")
     print(f"study: {output}/study.md")
     return status
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    command_line.run("study", "scripts.study", main)

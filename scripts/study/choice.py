@@ -3,13 +3,14 @@
 import dataclasses
 import math
 import pathlib
-import shlex
 
 from data.errors import InputError
+from scripts import arm as arms
 from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS, read_rows
 from scripts.study.plan import CHECKED, GRID, Arm, arms_of, model_of, points
 from scripts.sweep.grid import Point
 from scripts.sweep.training import Training
+from trainers import gin_files
 
 WIDEST = (1e-8, 1e3)  # η0 beyond these is not tried
 
@@ -58,7 +59,7 @@ def read(output: pathlib.Path) -> dict[str, Finished]:
 def finished_run(training: Training, finished: dict[str, Finished]) -> Finished | None:
     """The finished run of a training: one by its name and with its bindings."""
     run = finished.get(training.name)
-    return run if run is not None and not _other_bindings(training, run) else None
+    return run if run is not None and not _differences(training, run) else None
 
 
 def missing(
@@ -75,21 +76,27 @@ def missing(
     found = []
     for training in trainings:
         run = finished.get(training.name)
-        changed = _other_bindings(training, run) if run else set()
+        changed = _differences(training, run) if run else []
         if changed and not again:
             raise InputError(
-                f"{output / 'runs.csv'}: {run.row['run_id']} was run with other bindings than the plan's "
-                f"({', '.join(sorted(changed))}); run it anew with --again, or name another --output"
+                f"{output / 'runs.csv'}: {run.row['run_id']} was run with other settings than the plan's "
+                f"({', '.join(changed)}); run it again with --again, or name another --output"
             )
         if run is None or changed or (again and run.row["dirty"] == "true"):
             found.append(training)
     return found
 
 
-def _other_bindings(training: Training, run: Finished) -> set[str]:
-    flag = "--gin_param="
-    given = {part.removeprefix(flag) for part in shlex.split(run.row["command"]) if part.startswith(flag)}
-    return given ^ set(training.bindings)
+def _differences(training: Training, run: Finished) -> list[str]:
+    """What the run's settings differ in from the training's: where their bindings do, and come to other values."""
+    given = arms.Arm.of_run(run.row)
+    if set(given.bindings) == set(training.bindings):
+        return []
+    try:
+        there, here = (gin_files.load(training.gin_file, list(each.bindings)) for each in (given, training))
+    except InputError as error:  # a setting that is no more
+        return [str(error)]
+    return gin_files.differences(there, here)
 
 
 def ranking(arm: Arm, grid: tuple[float, ...], finished: dict[str, Finished]) -> list[Point]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from scripts import arm as arms
 from scripts.sweep.grid import Point, Value
 from scripts.sweep.training import Training
 
@@ -23,14 +24,12 @@ _NO_NORMALIZATION = ("nigt.normalization='none'", _NO_WEIGHT_NORM)
 _SHIFTED = "resnet_classification.crop='shift'"
 
 
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """One side of a comparison.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arm(arms.Arm):
+    """One side of a comparison, with what the study does to it. Its name stands in tables, too.
 
     Attributes:
-      name: In tables and in the names of its runs.
       group: Arms whose grids are widened together: "resnet", "resnet ablations", "bert", …; the first word is the task.
-      gin_file, bindings: The experiment.
       axes: What is tuned besides η0, by binding. With η0 alone: (). None: nothing is; the point is `like`'s.
       like: The arm whose tuned point it takes.
       point: A point that is given, not tuned.
@@ -40,10 +39,7 @@ class Arm:
       phase: Of those: "final" or "ablation".
     """
 
-    name: str
     group: str
-    gin_file: str
-    bindings: tuple[str, ...] = ()
     axes: tuple[tuple[str, tuple[Value, ...]], ...] | None = ()
     like: str | None = None
     point: Point | None = None
@@ -69,18 +65,17 @@ class Arm:
 
     def tuning(self, point: Point) -> Training:
         """The run that tries a point."""
-        bindings = (*self.bindings, *TUNING_LENGTH.get(self.task, ()), *point.bindings)
-        return Training(f"{self._trials}-{point.name}-tune", self.gin_file, bindings, TUNING_SEED, "tune")
+        bindings = (*TUNING_LENGTH.get(self.task, ()), *point.bindings)
+        return Training.of(self, f"{self._trials}-{point.name}-tune", bindings, TUNING_SEED, "tune")
 
     def check(self, point: Point) -> Training:
         """The run that tries a point at full length."""
-        bindings = (*self.bindings, *point.bindings)
-        return Training(f"{self._trials}-{point.name}-check", self.gin_file, bindings, TUNING_SEED, "tune")
+        return Training.of(self, f"{self._trials}-{point.name}-check", point.bindings, TUNING_SEED, "tune")
 
     def final(self, point: Point) -> list[Training]:
         """The runs with fresh seeds at the chosen point."""
-        bindings = (*self.bindings, *point.bindings)
-        return [Training(f"{self._slug(self.name)}-s{s}", self.gin_file, bindings, s, self.phase) for s in self.seeds]
+        name = self._slug(self.name)
+        return [Training.of(self, f"{name}-s{seed}", point.bindings, seed, self.phase) for seed in self.seeds]
 
     @property
     def _trials(self) -> str:
@@ -95,11 +90,11 @@ def _finer(name: str, gin_file: str, rates: tuple[float, ...], *axes: tuple[str,
     """A side of the main comparison between the decades: as many trials as the other's."""
     group = f"{gin_file.rpartition('/')[2].partition('_')[0]} finer grid"
     fields = {"axes": axes, "rates": rates, "trials_of": name, "seeds": FINAL_SEEDS}
-    return Arm(f"{name}, finer grid", group, gin_file, **fields)
+    return Arm(f"{name}, finer grid", gin_file, group=group, **fields)
 
 
 def _resnet_baseline(optimizer: str, *bindings: str, **fields) -> Arm:
-    """An optimizer of trainers/optimizers.py or trainers/baselines.py with NIGT's schedule."""
+    """An optimizer of trainers/schema/optimizers.py with NIGT's schedule."""
     configurable = optimizer.lower()
     own = (f"experiment.optimizer=@{configurable}()", f"{configurable}.learning_rate=@warmup_polynomial_decay()")
     given = {"name": optimizer, "group": "resnet baselines"} | fields
@@ -107,38 +102,40 @@ def _resnet_baseline(optimizer: str, *bindings: str, **fields) -> Arm:
 
 
 def _resnet_like(name: str, *bindings: str) -> Arm:
-    return Arm(name, "resnet ablations", _NIGT_RESNET, bindings, axes=None, like="NIGT")
+    return Arm(name, _NIGT_RESNET, bindings, group="resnet ablations", axes=None, like="NIGT")
 
 
 def _resnet_tuned(name: str, *bindings: str, group: str = "resnet ablations") -> Arm:
-    return Arm(name, group, _NIGT_RESNET, bindings)
+    return Arm(name, _NIGT_RESNET, bindings, group=group)
 
 
 ARMS = (
-    Arm("NIGT", "resnet", _NIGT_RESNET, seeds=FINAL_SEEDS, phase="final"),
-    Arm("SGD", "resnet", _SGD_RESNET, seeds=FINAL_SEEDS, phase="final"),
+    Arm("NIGT", _NIGT_RESNET, group="resnet", seeds=FINAL_SEEDS, phase="final"),
+    Arm("SGD", _SGD_RESNET, group="resnet", seeds=FINAL_SEEDS, phase="final"),
     # Three values of a second number for either: of NIGT the factor of section 5.1, of Adam β2 (section 5.2: 0.99).
-    Arm("NIGT", "bert", _NIGT_BERT, axes=((_FACTOR, (10, 100, 1000)),), seeds=FINAL_SEEDS, phase="final"),
-    Arm("Adam", "bert", _ADAM_BERT, axes=(("beta2", (0.9, 0.99, 0.999)),), seeds=FINAL_SEEDS, phase="final"),
+    Arm("NIGT", _NIGT_BERT, group="bert", axes=((_FACTOR, (10, 100, 1000)),), seeds=FINAL_SEEDS, phase="final"),
+    Arm("Adam", _ADAM_BERT, group="bert", axes=(("beta2", (0.9, 0.99, 0.999)),), seeds=FINAL_SEEDS, phase="final"),
     # Half a decade beside either side's best η0; one value more of the second number, whose best was its first or last.
     _finer("NIGT", _NIGT_BERT, (3.16e-3, 1e-2, 3.16e-2), (_FACTOR, (1, 10, 100, 1000))),
     _finer("Adam", _ADAM_BERT, (3.16e-4, 1e-3, 3.16e-3), ("beta2", (0.9, 0.99, 0.999, 0.9999))),
     _finer("NIGT", _NIGT_RESNET, (3.16e-3, 1e-2, 3.16e-2)),
     _finer("SGD", _SGD_RESNET, (3.16e-2, 1e-1, 3.16e-1)),
-    Arm("NIGT at the paper's rate", "bert rates", _NIGT_BERT, point=Point((("eta0", 1e-3), (_FACTOR, 1000)))),
+    Arm("NIGT at the paper's rate", _NIGT_BERT, group="bert rates", point=Point((("eta0", 1e-3), (_FACTOR, 1000)))),
     Arm(
         "Adam at the paper's rate",
-        "bert rates",
         _ADAM_BERT,
+        group="bert rates",
         point=Point((("eta0", 1e-4), ("beta2", 0.99))),
     ),
     # What else the two sides differ in: the schedule, whose rate lies on the grid, and with whom crops were left out.
     _resnet_baseline(
         *("SGD", "sgd.momentum=%beta"), name="SGD with NIGT's schedule", group="resnet recipe", seeds=FINAL_SEEDS
     ),
-    Arm("SGD at the paper's rate", "resnet recipe", _SGD_RESNET, point=Point((("eta0", 0.4),)), seeds=FINAL_SEEDS),
-    Arm("NIGT, shifted crops", "resnet recipe", _NIGT_RESNET, (_SHIFTED,), axes=None, like="NIGT"),
-    Arm("SGD, shifted crops", "resnet recipe", _SGD_RESNET, (_SHIFTED,), axes=None, like="SGD"),
+    Arm(
+        "SGD at the paper's rate", _SGD_RESNET, group="resnet recipe", point=Point((("eta0", 0.4),)), seeds=FINAL_SEEDS
+    ),
+    Arm("NIGT, shifted crops", _NIGT_RESNET, (_SHIFTED,), group="resnet recipe", axes=None, like="NIGT"),
+    Arm("SGD, shifted crops", _SGD_RESNET, (_SHIFTED,), group="resnet recipe", axes=None, like="SGD"),
     _resnet_tuned("linear decay", "warmup_polynomial_decay.power=1.0", group="resnet recipe"),
     *(_resnet_like(f"factor {factor}", f"{_FACTOR}={factor}") for factor in (1, 10, 100)),
     _resnet_like("β 0.5", "beta=0.5"),
@@ -162,7 +159,7 @@ ARMS = (
         group="resnet adaptive",
     ),
     _resnet_tuned("released adaptive rule", "nigt.adaptive='released'", group="resnet adaptive"),
-    Arm("Adam", "resnet baselines", "configs/study/resnet_adam.gin"),
+    Arm("Adam", "configs/study/resnet_adam.gin", group="resnet baselines"),
     _resnet_baseline("AdamW", "adamw.weight_decay=0.01", "resnet_classification.l2_weight_decay=0.0"),
     _resnet_baseline("LARS", "lars.trust_coefficient=1.0"),
     _resnet_baseline("LAMB"),
@@ -170,11 +167,12 @@ ARMS = (
     _resnet_baseline("Adafactor"),
     # Transport moves x ahead of w by β/(1 − β) steps, which may be what keeps η0 small: a rate more than NIGT has.
     Arm(
-        *("no transport", "bert ablations", _NIGT_BERT, (_NO_TRANSPORT,)),
+        *("no transport", _NIGT_BERT, (_NO_TRANSPORT,)),
+        group="bert ablations",
         axes=((_FACTOR, (1, 10, 100)),),
         rates=(3.16e-3, 1e-2, 3.16e-2, 1e-1),
     ),
-    Arm("SGD", "bert baselines", "configs/study/bert_sgd.gin", axes=(("beta", (0.5, 0.9, 0.99)),)),
+    Arm("SGD", "configs/study/bert_sgd.gin", group="bert baselines", axes=(("beta", (0.5, 0.9, 0.99)),)),
 )
 
 

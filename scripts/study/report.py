@@ -4,10 +4,10 @@ import csv
 import math
 import pathlib
 import statistics
-from collections.abc import Iterable
 
+from scripts import markdown
 from scripts.figures import arms as arms_figure
-from scripts.figures import figure1
+from scripts.figures import figure1, style
 from scripts.figures import sweep as sweep_figure
 from scripts.figures.table import TASKS, commits
 from scripts.study import choice, plan
@@ -52,8 +52,8 @@ def write(output: pathlib.Path, command: str) -> None:
     lines += ["## NIGT beside its baselines", ""]
     lines += [f"- {_sentence(group, finished)}" for group in _COMPARED]
     for group in plan.groups():
-        lines += ["", f"## {group[0].upper()}{group[1:]}", "", _line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
-        lines += [_row(arm, finished) for arm in _with_reference(group)]
+        rows = [_row(arm, finished) for arm in _with_reference(group)]
+        lines += ["", f"## {group[0].upper()}{group[1:]}", "", markdown.table(_COLUMNS, rows)]
     lines += [
         "",
         "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv. (edge): a tuned",
@@ -65,7 +65,7 @@ def write(output: pathlib.Path, command: str) -> None:
     ]
     lines += _at_x(finished)
     for name, (alt, figure) in _figures(output, finished).items():
-        figure1.save(figure, output / name)
+        style.save(figure, output / name)
         lines += [f"![{alt}]({name})", ""]
     write_atomically(output / "study.md", "\n".join(lines))
 
@@ -93,10 +93,9 @@ def _at_x(finished: dict[str, choice.Finished]) -> list[str]:
                 f"{statistics.fmean(at_w):.2f}",
                 f"{statistics.fmean(at_x):.2f}",
             ]
-            lines.append(_line([*cells, f"{statistics.fmean(gaps):+.2f}", f"{min(gaps):+.2f} to {max(gaps):+.2f}"]))
+            lines.append([*cells, f"{statistics.fmean(gaps):+.2f}", f"{min(gaps):+.2f} to {max(gaps):+.2f}"])
     columns = ("task", "step", "n", "at w, mean", "at x, mean", "w − x, mean", "range")
-    head = ["## NIGT evaluated at x", "", _line(columns), _line(["---"] * len(columns))]
-    return [*head, *lines, ""] if lines else []
+    return ["## NIGT evaluated at x", "", markdown.table(columns, lines), ""] if lines else []
 
 
 def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict[str, tuple]:
@@ -155,14 +154,14 @@ def _point(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point) ->
     return f"{shown} (edge)" if grid and choice.is_on_edge(arm, point, grid) else shown
 
 
-def _row(arm: plan.Arm, finished: dict[str, choice.Finished]) -> str:
+def _row(arm: plan.Arm, finished: dict[str, choice.Finished]) -> list[str]:
     point, nigt = choice.point_of(arm, finished), plan.reference(arm)
     found = compare(nigt, arm, finished)
     own = found.theirs
     count = f"{len(own.values)}" + (f" (+ {own.diverged} diverged)" if own.diverged else "")
     cells = [_name(arm), _point(arm, finished, point) if point else "–", count]
     if not own.values:
-        return _line([*cells, "diverged" if own.diverged else "not run", *["–"] * 6])
+        return [*cells, "diverged" if own.diverged else "not run", *["–"] * 6]
     low, high = bootstrap(own.values)
     mean = f"{statistics.fmean(own.values):.2f}" + ("" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]")
     gaps = ["–", "–"]
@@ -172,9 +171,7 @@ def _row(arm: plan.Arm, finished: dict[str, choice.Finished]) -> str:
     runs = [run for t in trainings if (run := choice.finished_run(t, finished)) and run.row["status"] == "ok"]
     wall = statistics.median(float(run.row["wall_s"]) for run in runs)
     cells += [mean, " ".join(f"{value:.2f}" for value in own.values), *gaps]
-    return _line(
-        [*cells, f"{int(runs[0].row['steps']):,}", f"{wall / 60:.1f} min", _state(arm, runs[0].row["optimizer"])]
-    )
+    return [*cells, f"{int(runs[0].row['steps']):,}", f"{wall / 60:.1f} min", _state(arm, runs[0].row["optimizer"])]
 
 
 def _state(arm: plan.Arm, optimizer: str) -> str:
@@ -187,7 +184,3 @@ def _state(arm: plan.Arm, optimizer: str) -> str:
             if (row["model"], row["optimizer"].lower()) == (arm.task, name):
                 return row["state_copies"]
     return "–"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -6,19 +6,18 @@ where a stopped sweep was; several machines can work on one study in a shared da
 Exit status: 0 done, 1 a run failed twice, 2 bad configuration or missing data, 4 interrupted (it resumes).
 """
 
-import hashlib
 import os
 import pathlib
 import shlex
-import signal
 import sys
 import threading
 
-from absl import app, flags
+from absl import flags
 
-from data.errors import InputError
+from data import command_line
+from scripts.arm import Arm
 from scripts.sweep import grid, queue
-from scripts.sweep.training import Training, Trainings
+from scripts.sweep.training import Training, Trainings, stop_on_signals
 from trainers import gin_files
 from trainers.checkout import ROOT
 from trainers.exit_status import ExitStatus
@@ -37,47 +36,35 @@ def _define_flags() -> None:
     flags.DEFINE_string("storage", None, "URL of Optuna's database; sqlite:///RUNS/optuna.db if not set.")
 
 
-def main(argv: list[str]) -> int:
-    """Sweeps what the flags say and returns the exit status."""
+def main() -> int:
+    """Sweeps what the flags say and returns the exit status.
+
+    Raises:
+      InputError: The user has to mend something.
+    """
     values = flags.FLAGS
-    try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}: options begin with --")
-        points = grid.points(grid.load(values.grid, values.axis))
-        scale = ""
-        for point in points:  # a misspelt name ends the sweep before its first run
-            scale = gin_files.load(values.gin_file, [*values.gin_param, *point.bindings], values.seed).scale
-        runs = pathlib.Path(values.runs or f"runs/{scale}/sweep")
-        output = pathlib.Path(values.results or f"results/{scale}/sweep")
-        runs.mkdir(parents=True, exist_ok=True)
-        storage = values.storage or f"sqlite:///{runs / 'optuna.db'}"
-        command = shlex.join(["python", "-m", "scripts.sweep", *sys.argv[1:]]).replace(f"{ROOT}{os.sep}", "")
-        command = command.replace(storage, queue.without_password(storage))
-        prefix = pathlib.Path(values.gin_file).stem
-        trials = {
-            point: Training(
-                f"{prefix}-{point.name}-s{values.seed}",
-                values.gin_file,
-                (*values.gin_param, *point.bindings),
-                values.seed,
-                "tune",
-            )
-            for point in points
-        }
-        gin_files.load(values.gin_file, values.gin_param, values.seed)
-        content = hashlib.sha256(gin_files.operative_config().encode()).hexdigest()[:16]
-        settings = {"gin_file": values.gin_file, "gin_param": values.gin_param, "seed": values.seed}
-        settings["content of the gin file"] = content
-        study = queue.Queue(storage, f"{scale} {prefix} s{values.seed}", settings, runs)
-        study.enqueue(points)
-        runner = Trainings(runs, output, values.threads, command)
-        status = _work(study, trials, runner, values.workers)
-    except InputError as error:
-        print(f"sweep: {error}", file=sys.stderr)
-        return ExitStatus.BAD_INPUT
-    except OSError as error:
-        print(f"sweep: {error.filename}: {error.strerror}; mend that", file=sys.stderr)
-        return ExitStatus.BAD_INPUT
+    points = grid.points(grid.load(values.grid, values.axis))
+    scale = ""
+    for point in points:  # a misspelt name ends the sweep before its first run
+        scale = gin_files.load(values.gin_file, [*values.gin_param, *point.bindings], values.seed).scale
+    runs = pathlib.Path(values.runs or f"runs/{scale}/sweep")
+    output = pathlib.Path(values.results or f"results/{scale}/sweep")
+    runs.mkdir(parents=True, exist_ok=True)
+    storage = values.storage or f"sqlite:///{runs / 'optuna.db'}"
+    command = shlex.join(["python", "-m", "scripts.sweep", *sys.argv[1:]]).replace(f"{ROOT}{os.sep}", "")
+    command = command.replace(storage, queue.without_password(storage))
+    arm = Arm(pathlib.Path(values.gin_file).stem, values.gin_file, tuple(values.gin_param))
+    trials = {
+        point: Training.of(arm, f"{arm.name}-{point.name}-s{values.seed}", point.bindings, values.seed, "tune")
+        for point in points
+    }
+    gin_files.load(values.gin_file, values.gin_param, values.seed)
+    settings = {"gin_file": values.gin_file, "gin_param": values.gin_param, "seed": values.seed}
+    settings["config"] = gin_files.operative_config()
+    study = queue.Queue(storage, f"{scale} {arm.name} s{values.seed}", settings, runs)
+    study.enqueue(points)
+    runner = Trainings(runs, output, values.threads, command)
+    status = _work(study, trials, runner, values.workers)
     for point, outcome in study.outcomes().items():
         print(f"sweep: {point.name}: {outcome}")
     print(f"sweep: {output}/table.md, runs.csv, curves.csv and logs/")
@@ -89,10 +76,9 @@ def _work(study: queue.Queue, trials: dict[grid.Point, Training], runner: Traini
     statuses: list[ExitStatus] = []
     stopping = threading.Event()
 
-    def stop(*_) -> None:
+    def stop() -> None:
         stopping.set()
-        # Not in the handler itself: the lock may be held by the thread that it interrupts.
-        threading.Thread(target=runner.stop).start()
+        runner.stop()
 
     def work() -> None:
         while not stopping.is_set():
@@ -115,8 +101,7 @@ def _work(study: queue.Queue, trials: dict[grid.Point, Training], runner: Traini
             if ended.status == ExitStatus.BAD_INPUT:
                 stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    stop_on_signals(stop)
     threads = [threading.Thread(target=work) for _ in range(workers)]
     for thread in threads:
         thread.start()
@@ -131,4 +116,4 @@ def _work(study: queue.Queue, trials: dict[grid.Point, Training], runner: Traini
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    command_line.run("sweep", "scripts.sweep", main)

@@ -3,12 +3,11 @@
 import ast
 import dataclasses
 import itertools
-import pathlib
 
-import gin
 import pydantic
 
 from data.errors import InputError
+from trainers import gin_files
 from trainers.configurable import configurable
 
 Value = pydantic.StrictBool | pydantic.StrictInt | pydantic.StrictFloat | pydantic.StrictStr
@@ -59,16 +58,7 @@ def load(file: str, axes: list[str]) -> Axes:
     """
     if axes:
         return _checked(dict(map(_parse, axes)), "SWEEP")
-    if not pathlib.Path(file).is_file():
-        raise InputError(f"{file}: no such file; name the grid's gin file with --grid")
-    try:
-        gin.clear_config()
-        gin.parse_config_file(file)
-        return grid()
-    except (ValueError, TypeError, SyntaxError, AttributeError, RuntimeError) as error:
-        raise InputError(f"{file}: {str(error).strip().splitlines()[0]}") from error
-    finally:
-        gin.clear_config()
+    return gin_files.read(file, [], grid, "name the grid's gin file with --grid")
 
 
 def points(axes: Axes) -> list[Point]:

@@ -1,6 +1,7 @@
 """The points of a sweep as trials of an Optuna study: enqueued once, claimed by one worker, tried again once."""
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import pathlib
@@ -15,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from data.errors import InputError
 from scripts.sweep.grid import Point, Value
 from scripts.sweep.training import Ended
+from trainers import gin_files
 from trainers.exit_status import ExitStatus
 
 HEARTBEAT_SECONDS = 15
@@ -31,7 +33,8 @@ class Queue:
     Args:
       url: Of the database, as SQLAlchemy takes it; several machines may share one.
       name: Of the study in it.
-      settings: What the runs have in common. A study holds one sweep: with other settings it is refused.
+      settings: What the runs have in common: gin_file, gin_param, seed, and config, their operative_config. A study
+        holds one sweep: with other settings it is refused.
       folder: Where processes of this machine lock each other out while they claim.
 
     Raises:
@@ -55,12 +58,9 @@ class Queue:
                 self._study = optuna.create_study(
                     storage=self._storage, study_name=name, direction="maximize", load_if_exists=True
                 )
-                known = self._study.user_attrs.setdefault(_SETTINGS, settings)
-                if known != settings:
-                    different = next(key for key in settings if known.get(key) != settings[key])
+                if different := _differences(self._study.user_attrs.get(_SETTINGS, settings), settings):
                     raise InputError(
-                        f"--storage={shown}: study {name!r} has another {different}: {known.get(different)!r} there, "
-                        f"{settings[different]!r} here; name another"
+                        f"--storage={shown}: study {name!r} is of another sweep: {different[0]}; name another"
                     )
                 self._study.set_user_attr(_SETTINGS, settings)
         except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
@@ -100,19 +100,19 @@ class Queue:
         trials = self._study.get_trials(deepcopy=False, states=open_states)
         return not any(_key(trial) in wanted for trial in trials)
 
-    def outcomes(self) -> dict[Point, str]:
-        """How each point ended, "0.8910 on selection", "diverged", "failed", "waits"; by η0 as enqueued."""
-        found: dict[str, tuple[Point, str]] = {}
+    def outcomes(self) -> dict[Point, "Outcome"]:
+        """How each point ended, as enqueued; of several trials, the one that did not fail."""
+        found: dict[str, Outcome] = {}
         for trial in self._study.get_trials(deepcopy=False):
-            done = found.get(_key(trial), (None, "failed"))[1] != "failed"
-            if not done and _key(trial):
-                found[_key(trial)] = (_point(_key(trial)), _outcome(trial))
-        return dict(found.values())
+            key = _key(trial)
+            if key and (key not in found or found[key].has_failed):
+                found[key] = Outcome(trial.state, trial.value)
+        return {_point(key): outcome for key, outcome in found.items()}
 
     def has_failed(self, points) -> bool:
         """Whether one of the points has no result."""
         outcomes = self.outcomes()
-        return any(outcomes.get(point, "failed") == "failed" for point in points)
+        return any(point not in outcomes or outcomes[point].has_failed for point in points)
 
     @contextlib.contextmanager
     def _alone(self):
@@ -120,6 +120,38 @@ class Queue:
         with self._lock, open(self._file, "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a point ended.
+
+    Attributes:
+      state: Of its trial; PRUNED: it diverged.
+      selection: The metric on the selection data; None where it did not get to the end.
+    """
+
+    state: TrialState
+    selection: float | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended without a result."""
+        return self.state == TrialState.FAIL
+
+    def __str__(self) -> str:
+        if self.state == TrialState.COMPLETE:
+            return f"{self.selection:.4f} on selection"
+        words = {TrialState.PRUNED: "diverged", TrialState.FAIL: "failed", TrialState.WAITING: "waits"}
+        return words.get(self.state, "at work")
+
+
+def _differences(there: dict, here: dict) -> list[str]:
+    """What two sweeps' settings differ in. Older versions kept, in place of config, what no later one can compare."""
+    names = [name for name in here if name != "config" and there.get(name, here[name]) != here[name]]
+    if names or "config" not in there:
+        return [f"{name} is {there[name]!r} there and {here[name]!r} here" for name in names]
+    return gin_files.differences(gin_files.loads(there["config"]), gin_files.loads(here["config"]))
 
 
 def without_password(url: str) -> str:
@@ -186,13 +218,6 @@ def _suggest(trial: optuna.trial.Trial, name: str, value: Value) -> None:
         trial.set_user_attr(name, value)
     else:
         trial.suggest_float(name, float(value), float(value))
-
-
-def _outcome(trial: FrozenTrial) -> str:
-    if trial.state == TrialState.COMPLETE:
-        return f"{trial.value:.4f} on selection"
-    status = {TrialState.PRUNED: "diverged", TrialState.FAIL: "failed", TrialState.WAITING: "waits"}
-    return status.get(trial.state, "at work")
 
 
 def _text(point: Point) -> str:

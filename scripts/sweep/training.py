@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from data.errors import InputError
+from scripts.arm import Arm
 from scripts.figures import collect
 from trainers.checkout import ROOT
 from trainers.exit_status import ExitStatus
@@ -38,6 +39,11 @@ class Training:
     bindings: tuple[str, ...]
     seed: int
     phase: str
+
+    @classmethod
+    def of(cls, arm: Arm, name: str, bindings: Iterable[str], seed: int, phase: str) -> "Training":
+        """A run of an arm that binds something more."""
+        return cls(name, arm.gin_file, (*arm.bindings, *bindings), seed, phase)
 
     def command(self, runs: pathlib.Path, threads: int) -> list[str]:
         """The command line."""
@@ -157,6 +163,12 @@ def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done
     for thread in threads:
         thread.join()
     return all(fine)
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Has Ctrl-C and SIGTERM call it, in a thread: a lock may be held by the one that the signal interrupts."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: threading.Thread(target=stop).start())
 
 
 def selection_value(directory: pathlib.Path) -> float:

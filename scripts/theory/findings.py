@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 
 from nigt.theory import methods, problems
+from scripts import markdown
 from scripts.figures.selection import one, pick, slope
-from scripts.theory import acceptance, report
+from scripts.theory import acceptance
 from scripts.theory.tasks import Record
 
 
@@ -175,7 +176,7 @@ def rates(records: Sequence[Record]) -> str:
         "Theorem 3/Theorem 1, from T = 100",
         "to T",
     )
-    return report.markdown(header, lines)
+    return markdown.table(header, lines)
 
 
 def comparison(records: Sequence[Record]) -> str:
@@ -187,7 +188,7 @@ def comparison(records: Sequence[Record]) -> str:
         for method in dict.fromkeys(r.method for r in own):
             cells = [number(*r) if (r := [s for s in own if (s.method, s.T) == (method, t)]) else "" for t in steps]
             lines.append([noise, method, *cells])
-    return report.markdown(("cos, noise", "method", *(f"T = {t:,}" for t in steps)), lines)
+    return markdown.table(("cos, noise", "method", *(f"T = {t:,}" for t in steps)), lines)
 
 
 def adaptivity(records: Sequence[Record]) -> str:
@@ -199,4 +200,4 @@ def adaptivity(records: Sequence[Record]) -> str:
         for method in ("adaptive", "adaptive_corrected")
     ]
     header = (f"cos, T = {own[0].T:,}, n = {max(r.replicates for r in own)}", *(f"σ = {s:g}" for s in sigmas))
-    return report.markdown(header, lines)
+    return markdown.table(header, lines)

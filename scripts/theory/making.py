@@ -5,6 +5,7 @@ import pathlib
 import time
 
 from data.errors import InputError
+from scripts.figures import style
 from scripts.figures import theory as theory_figures
 from scripts.theory import acceptance, execution, plan, report, tables, tasks
 from trainers.checkout import git_state
@@ -53,6 +54,6 @@ def rewrite(output: pathlib.Path) -> str:
     cells = [row.cells() for row in rows]
     write_atomically(output / "acceptance.csv", tables.as_csv(cells, acceptance.COLUMNS))
     for name, draw in theory_figures.FIGURES.items():
-        theory_figures.save(draw(records), output / f"{name}.png")
+        style.save(draw(records), output / f"{name}.png")
     write_atomically(output / "report.md", report.text(records, rows, made))
     return report.table(rows)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from scripts import markdown
 from scripts.figures.selection import FIT_FROM
 from scripts.theory import acceptance, findings
 from scripts.theory.acceptance import Row
@@ -35,13 +36,7 @@ def text(records: Sequence[Record], rows: Sequence[Row], made: dict) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """The acceptance table in Markdown."""
-    return markdown(acceptance.COLUMNS, [list(row.cells().values()) for row in rows])
-
-
-def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    rule = ["---"] * len(header)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines))
+    return markdown.table(acceptance.COLUMNS, [list(row.cells().values()) for row in rows])
 
 
 def _made(made: dict, longest: int) -> str:

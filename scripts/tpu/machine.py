@@ -1,14 +1,12 @@
 """What configs/tpu/*.gin describe: an accelerator, its software and its price."""
 
 import dataclasses
-import pathlib
 import re
 from typing import Annotated, Literal
 
-import gin
 from pydantic import Field
 
-from data.errors import InputError
+from trainers import gin_files
 from trainers.checkout import ROOT
 from trainers.configurable import configurable
 
@@ -141,16 +139,5 @@ def load(gin_file: str, bindings: list[str]) -> Machine:
     Raises:
       InputError: One line with the file and the name.
     """
-    if not pathlib.Path(gin_file).is_file():
-        known = ", ".join(sorted(path.stem.replace("_", "-") for path in (ROOT / "configs" / "tpu").glob("v*.gin")))
-        raise InputError(f"{gin_file}: no such machine; there are {known}")
-    with gin.unlock_config():
-        gin.clear_config()
-        try:
-            gin.parse_config_file(gin_file)
-            gin.parse_config(bindings)
-            return tpu_machine()
-        except (ValueError, TypeError, SyntaxError, OSError, NameError, AttributeError, RuntimeError) as error:
-            raise InputError(f"{gin_file}: {str(error).strip().splitlines()[0][:300]}") from error
-        finally:
-            gin.clear_config()
+    known = ", ".join(sorted(path.stem.replace("_", "-") for path in (ROOT / "configs" / "tpu").glob("v*.gin")))
+    return gin_files.read(gin_file, bindings, tpu_machine, f"there are {known}")

@@ -97,7 +97,7 @@ def batch_of_zeros(task, experiment: Experiment):
 def write_records(experiment: Experiment, folder: pathlib.Path) -> None:
     """One record of each split, of the experiment's sizes."""
     data = experiment.config.task.train_data
-    if experiment.task == "bert":
+    if experiment.task.name == "bert":
         lengths = {name: data.seq_length for name in ("input_word_ids", "input_mask", "input_type_ids")}
         lengths |= {name: data.max_predictions_per_seq for name in ("masked_lm_positions", "masked_lm_ids")}
         features = {

@@ -33,7 +33,7 @@ def test_everything_that_installs_checks_hashes():
 
 def test_a_wheel_that_names_files_outside_is_read_in_memory_alone(tmp_path):
     """Members are read, never extracted; a path that leads out of the wheel's data folder is not even read."""
-    source = sources.Source("evil", "1", "evil-1.whl", "", "evil/data/", "")
+    source = sources.Source("evil", "1", "", "evil/data/", "")
     wheel = tmp_path / "in" / "evil-1.whl"
     wheel.parent.mkdir()
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -52,8 +52,6 @@ def test_nothing_unpickles_or_runs_what_it_reads():
     selected = (ROOT / "pyproject.toml").read_text()
     for rule in ("S102", "S202", "S301", "S302", "S307", "S506", "S602"):
         assert f'"{rule}"' in selected
-    for file in [*ROOT.glob("*/*.py"), *ROOT.glob("*/*/*.py")]:
-        if "tests" not in file.parts and ".venv" not in file.parts:
-            text = file.read_text()
-            bad = re.search(r"allow_pickle=True|\.extractall\(|\bos\.system\(|unpack_archive\(", text)
-            assert not bad, file
+    for file in (path for folder in ("nigt", "data", "trainers", "scripts") for path in (ROOT / folder).rglob("*.py")):
+        bad = re.search(r"allow_pickle=True|\.extractall\(|\bos\.system\(|unpack_archive\(", file.read_text())
+        assert not bad, file

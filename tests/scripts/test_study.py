@@ -58,7 +58,7 @@ def test_every_training_of_the_plan_has_a_name_of_its_own_and_loads():
             assert training.name not in names and "'" not in training.name
             names.add(training.name)
         loaded = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings), 1)
-        assert (loaded.task, loaded.scale) == (arm.task, "laptop")
+        assert (loaded.task.name, loaded.scale) == (arm.task, "laptop")
     trials = {"bert": 18, "bert finer grid": 12, "bert ablations": 12, "bert baselines": 18, "resnet finer grid": 3}
     for group, expected in trials.items():
         # As many trials for every side.
@@ -97,9 +97,12 @@ def test_a_run_with_other_bindings_is_not_taken_for_the_plan_s(tmp_path):
     finished = choice.read(tmp_path / "results")
     assert choice.missing([training], finished, tmp_path) == []
     changed = dataclasses.replace(training, bindings=(*training.bindings, "beta=0.5"))
-    with pytest.raises(InputError, match="beta=0.5"):
+    with pytest.raises(InputError, match="nigt.beta is 0.9 there and 0.5 here"):
         choice.missing([changed], finished, tmp_path)
     assert choice.missing([changed], finished, tmp_path, again=True) == [changed]
+    with_a_default = dataclasses.replace(training, bindings=(*training.bindings, "nigt.weight_norm_floor=0"))
+    assert choice.missing([with_a_default], finished, tmp_path) == []
+    assert choice.finished_run(with_a_default, finished) is not None
 
 
 def test_the_intervals_hold_what_they_are_said_to_and_the_verdict_follows_the_margin():

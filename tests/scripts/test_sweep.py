@@ -4,6 +4,7 @@ import collections
 import csv
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from data.errors import InputError
 from scripts.sweep import grid, queue
 from scripts.sweep.training import Ended
 from tests.conftest import ROOT
+from trainers import gin_files
 from trainers.exit_status import ExitStatus
 
 POINTS = grid.points({"eta0": (1e-3, 1e-2, 1e-1), "nigt.momentum_dtype": ("float32", "bfloat16")})
@@ -89,7 +91,7 @@ def test_workers_share_the_points_and_none_is_done_twice(url, tmp_path):
     assert collections.Counter(done) == collections.Counter(POINTS)
     own = _queue(url, tmp_path)
     assert own.is_finished(POINTS) and not own.has_failed(POINTS)
-    assert all(outcome.endswith("on selection") for outcome in own.outcomes().values())
+    assert all(str(outcome).endswith("on selection") for outcome in own.outcomes().values())
 
 
 def test_a_killed_worker_s_trial_is_run_again_once(url, tmp_path, monkeypatch):
@@ -115,7 +117,7 @@ def test_a_run_that_fails_is_tried_once_more_and_an_interrupted_one_waits(url, t
     first, second = POINTS[:2]
     assert seen == [first, first, second, first]
     assert own.claim(POINTS[:2]) is None and own.has_failed(POINTS[:2]) and not own.has_failed([second])
-    assert own.outcomes() == {first: "failed", second: "diverged"}
+    assert {point: str(outcome) for point, outcome in own.outcomes().items()} == {first: "failed", second: "diverged"}
 
 
 def test_a_wider_grid_adds_its_points_and_another_sweep_is_refused(url, tmp_path):
@@ -123,8 +125,33 @@ def test_a_wider_grid_adds_its_points_and_another_sweep_is_refused(url, tmp_path
     own = _queue(url, tmp_path)
     own.enqueue(POINTS)
     assert set(own.outcomes()) == set(POINTS)
-    with pytest.raises(InputError, match="another seed: 0 there, 1 here"):
+    with pytest.raises(InputError, match="another sweep: seed is 0 there and 1 here"):
         _queue(url, tmp_path, {"seed": 1})
+
+
+def _settings(*bindings):
+    """As scripts.sweep hands them over."""
+    gin_files.load(str(ROOT / "configs/laptop/resnet_nigt.gin"), list(bindings))
+    return {"seed": 0, "config": gin_files.operative_config()}
+
+
+def test_a_setting_that_an_older_sweep_lacks_counts_as_its_default(url, tmp_path):
+    older = _settings()
+    older["config"] = re.sub(r"^nigt.weight_norm_floor = .*\n", "", older["config"], flags=re.M)
+    assert older != _settings()
+    _queue(url, tmp_path, older)
+    with pytest.raises(InputError, match="another sweep: nigt.weight_norm_floor is 0.0 there and 0.5 here; name"):
+        _queue(url, tmp_path, _settings("nigt.weight_norm_floor=0.5"))
+    _queue(url, tmp_path, _settings())
+    with pytest.raises(InputError, match="nigt.beta is 0.9 there and 0.5 here"):
+        _queue(url, tmp_path, _settings("beta=0.5"))
+
+
+def test_a_sweep_of_a_version_that_kept_a_digest_goes_on(url, tmp_path):
+    _queue(url, tmp_path, {"seed": 0, "content of the gin file": "0123456789abcdef"})
+    _queue(url, tmp_path, _settings())
+    with pytest.raises(InputError, match="nigt.beta is 0.9 there and 0.5 here"):
+        _queue(url, tmp_path, _settings("beta=0.5"))
 
 
 def test_a_database_that_is_none_is_named_and_a_password_is_not_shown(tmp_path):

@@ -1,5 +1,6 @@
 """Every shipped gin file loads, and its bindings reach what is built; bad ones end in one line."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_the_bindings_reach_the_experiment(file):
     experiment = gin_files.load(file, [], seed=7)
     task, optimizer = pathlib.Path(file).stem.split("_")
     config = experiment.config
-    assert (experiment.task, experiment.optimizer) == (task, optimizer)
+    assert (experiment.task.name, experiment.optimizer.name) == (task, optimizer)
     assert experiment.scale == pathlib.Path(file).parent.name.replace("study", "laptop")
     assert config.trainer.train_steps == _macro("train_steps")
     assert config.trainer.validation_interval == _macro("validation_interval")
@@ -69,7 +70,7 @@ def test_a_binding_on_the_command_line_overrides_each_macro(file):
     experiment = gin_files.load(file, bindings)
     built = _optimizer(experiment)
     assert experiment.eta0 == 0.0123
-    assert getattr(built, {"nigt": "beta", "adam": "beta_1", "sgd": "momentum"}[experiment.optimizer]) == 0.8
+    assert getattr(built, {"nigt": "beta", "adam": "beta_1", "sgd": "momentum"}[experiment.optimizer.name]) == 0.8
     trainer = experiment.config.trainer
     assert (trainer.train_steps, trainer.validation_interval) == (20000, 10)
     assert experiment.config.task.train_data.global_batch_size == 64
@@ -84,7 +85,7 @@ def _rate(optimizer, step):
 
 def test_a_file_loads_from_any_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert gin_files.load(str(ROOT / "configs/laptop/resnet_nigt.gin"), []).task == "resnet"
+    assert gin_files.load(str(ROOT / "configs/laptop/resnet_nigt.gin"), []).task.name == "resnet"
 
 
 def test_a_missing_include_is_refused_by_name(tmp_path):
@@ -124,6 +125,35 @@ def test_the_operative_configuration_alone_rebuilds_the_run(file, tmp_path):
     assert again.config.as_dict() == experiment.config.as_dict()
     assert (again.eta0, again.seed) == (0.0321, 5)
     assert gin_files.operative_config() == text
+
+
+def test_every_committed_configuration_still_loads_and_says_what_it_said():
+    """What the files do not name, because they are older, has its default."""
+    files = sorted((ROOT / "results").rglob("config.gin"))
+    assert len(files) >= 345
+    for file in files:
+        experiment = gin_files.load(str(file), [])
+        there, here = (_bound(text) for text in (file.read_text(), gin_files.operative_config()))
+        assert there.items() <= here.items(), file
+        record = json.loads((file.parent / "run.json").read_text())
+        own = {"task": experiment.task.name, "optimizer": experiment.optimizer.name, "eta0": experiment.eta0}
+        own |= {"seed": experiment.seed, "scale": experiment.scale, "strategy": experiment.strategy}
+        assert {name: record[name] for name in own} == own, file
+
+
+def _bound(config):
+    """Its lines, by what they bind."""
+    lines = (line for line in config.replace("\\\n    ", "").splitlines() if " = " in line)
+    return dict(line.split(" = ", 1) for line in lines)
+
+
+def test_what_a_gin_file_may_say_is_known_without_tensorflow():
+    program = "import sys\nfrom trainers import gin_files\n"
+    program += "for file in sys.argv[1:]:\n    gin_files.load(file, [])\n"
+    program += "import scripts.sweep.grid, scripts.tpu.machine\n"
+    program += "print({name.split('.')[0] for name in sys.modules} & {'tensorflow', 'tf_keras', 'keras', 'official'})"
+    done = subprocess.run([sys.executable, "-c", program, *RUN_FILES], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "set()"), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ import time
 import uuid
 
 from data.errors import InputError
+from trainers import gin_files
 from trainers.checkout import git_state
+from trainers.experiment import Experiment
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _RESERVE = ".reserve"
@@ -32,14 +34,15 @@ class RunDirectory:
       record: What run.json says; see the README for its fields.
     """
 
-    def __init__(self, path: str, config: str, data: str, **fields):
+    def __init__(self, path: str, experiment: Experiment, config: str, data: str, **fields):
         """Opens or makes the directory, locks it, and writes config.gin, before the first step.
 
         Args:
           path: The directory.
-          config: The operative gin configuration.
+          experiment: The run's.
+          config: It as text, from gin_files.operative_config.
           data: The fingerprint of the run's input files.
-          **fields: Of run.json: task, scale, optimizer, eta0, seed, device, strategy, metric, command.
+          **fields: Further ones of run.json: device, metric, command.
 
         Raises:
           InputError: The directory is another process's at the moment, holds a run of another configuration or on other
@@ -50,14 +53,16 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()
             previous = self._read_record()
-            self._refuse_another_run(config, data, previous or {})
+            self._refuse_another_run(experiment, data, previous or {})
             self._remove_leftovers()
             # Room for run.json on a disk that has become full.
             write_atomically(self.path / _RESERVE, "\0" * 16384)
             write_atomically(self.path / "config.gin", config)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; choose another --model_dir or MODEL_DIR") from error
-        self.record = {"run_id": f"{self.path.name}-{uuid.uuid4().hex[:8]}"} | fields | {"data": data}
+        self.record = {"run_id": f"{self.path.name}-{uuid.uuid4().hex[:8]}", "task": experiment.task.name}
+        self.record |= {"scale": experiment.scale, "optimizer": experiment.optimizer.name, "eta0": experiment.eta0}
+        self.record |= {"seed": experiment.seed, "strategy": experiment.strategy} | fields | {"data": data}
         self.record |= git_state()
         self.record |= {"versions": _versions(), "started": _now(), "finished": None, "status": "new", "steps": 0}
         self.record["preemptions"] = 0
@@ -132,24 +137,21 @@ class RunDirectory:
             raise InputError(f"{file}: has no {missing[0]}; remove the directory or choose another MODEL_DIR")
         return record
 
-    def _refuse_another_run(self, config: str, data: str, record: dict) -> None:
+    def _refuse_another_run(self, experiment: Experiment, data: str, record: dict) -> None:
         file = self.path / "config.gin"
         if not file.exists():
             if record or any(self.path.glob("ckpt-*")):
                 raise InputError(f"{self.path} holds a run without its config.gin; choose another MODEL_DIR")
             return
-        there, here = (_settings(text) for text in (file.read_text(errors="replace"), config))
-        different = sorted(
-            (name for name in there.keys() | here.keys() if there.get(name) != here.get(name)),
-            key=lambda name: (not name.startswith("experiment."), name),
-        )
+        try:
+            there = gin_files.load(str(file), [])
+        except InputError as error:
+            raise InputError(f"{error}; choose another MODEL_DIR") from error
+        different = gin_files.differences(there, experiment)
         if different:
-            name = different[0]
-            old, new = (settings.get(name, "not set") for settings in (there, here))
             others = f" (and {len(different) - 1} more)" if different[1:] else ""
             raise InputError(
-                f"{self.path} holds a run of another configuration: {name} is {old} there and {new} here{others}; "
-                "choose another MODEL_DIR"
+                f"{self.path} holds a run of another configuration: {different[0]}{others}; choose another MODEL_DIR"
             )
         if record.get("data", data) != data and any(self.path.glob("ckpt-*.index")):
             raise InputError(
@@ -186,13 +188,6 @@ def describe_device(threads: int | None) -> str:
         ]
         model = names[0] if names else model
     return f"{model}, {threads or os.cpu_count()} thread(s)"
-
-
-def _settings(config: str) -> dict[str, str]:
-    """The bindings' values by name, without comments and blank lines, continuation lines joined."""
-    text = config.replace("\\\n", " ")
-    lines = (" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
 
 
 def _versions() -> dict[str, str]:

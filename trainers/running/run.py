@@ -12,6 +12,7 @@ import tf_keras
 from absl import logging
 from official.core import task_factory, train_lib
 
+from data.documents import SPLITS
 from data.errors import InputError, RunError
 from trainers.exit_status import ExitStatus
 from trainers.experiment import Experiment
@@ -23,8 +24,6 @@ from trainers.running.directory import DISK_FULL, RunDirectory, describe_device
 from trainers.running.interruption import Interrupted, Interruption
 from trainers.running.metrics_log import MetricsLog
 from trainers.running.trainer import IterateTrainer
-
-SPLITS = ("train", "selection", "validation")
 
 
 def run(
@@ -66,15 +65,10 @@ def run(
     else:
         directory = RunDirectory(
             model_dir,
+            experiment,
             config,
             data,
-            task=experiment.task,
-            scale=experiment.scale,
-            optimizer=experiment.optimizer,
-            eta0=experiment.eta0,
-            seed=experiment.seed,
             device=describe_device(threads),
-            strategy=strategy,
             metric=task.metric,
             command=shlex.join(["python", "-m", "trainers.train", *sys.argv[1:]]),
         )
@@ -125,12 +119,12 @@ def _patterns(experiment: Experiment) -> list[str]:
 
 def _require_data(experiment: Experiment) -> str:
     """The input files' fingerprint; raises InputError for a split without files, before anything is written."""
-    target = {"bert": "bert-data", "resnet": "imagenet-data"}[experiment.task]
+    target = {"bert": "bert-data", "resnet": "imagenet-data"}[experiment.task.name]
     target = "laptop-data" if experiment.scale == "laptop" else target
     mend = f"make them with `make {target}`, or correct data_dir in the gin file"
     if target == "bert-data":
         input_files.require_text(experiment.config.task, mend)
-    if experiment.task == "resnet":
+    if experiment.task.name == "resnet":
         classes = experiment.config.task.model.num_classes
         input_files.require_classes(os.path.dirname(_patterns(experiment)[0]), classes, mend)
     for pattern in _patterns(experiment):

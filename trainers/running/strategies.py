@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import tempfile
-from typing import Literal
 
 import tensorflow as tf
 from official.common import distribute_utils
@@ -15,15 +14,13 @@ from data.errors import InputError
 # Tensors of a pod's workers come to the process that drives them, whose disk it is; a worker would write to its own.
 _IO_DEVICE = "/job:localhost"
 
-Name = Literal["one_device", "mirrored", "multi_worker_mirrored", "tpu"]
-
 
 def build(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
     """The strategy of that name, before TensorFlow has computed anything (several machines need that).
 
     Args:
-      name: "one_device": the first GPU, or the CPU; "mirrored": all GPUs, or all logical CPUs; "multi_worker_mirrored":
-        the same on each machine of TF_CONFIG; "tpu".
+      name: As Experiment.strategy. "one_device": the first GPU, or the CPU; "mirrored": all GPUs, or all logical CPUs;
+        "multi_worker_mirrored": the same on each machine of TF_CONFIG; "tpu".
       tpu: The TPU's name; None: that of the environment variable TPU_NAME. It is "local" on a host with its own TPU
         (v3-8), and a pod's name on the pod's worker 0: with "local", tf-models-official does not connect to the others.
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import Annotated, Literal
 
 import tensorflow as tf
 import tf_keras
@@ -11,15 +10,10 @@ from official.core import task_factory
 from official.nlp.configs import bert, encoders
 from official.nlp.data import pretrain_dataloader
 from official.nlp.tasks import masked_lm
-from pydantic import Field
 
-from trainers.configurable import configurable
 from trainers.input import order as input_order
-from trainers.schedules import Steps
+from trainers.schema.tasks import BertPretraining
 from trainers.tasks.training_step import TwoSampleStep, global_mean, global_sum
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Size = Annotated[int, Field(gt=0, le=2**20)]  # beyond is a slip of the hand
 
 
 @dataclasses.dataclass
@@ -131,52 +125,19 @@ def _next_sentence_head(hidden_size: int, dropout: float) -> bert.ClsHeadConfig:
     )
 
 
-@configurable
-def bert_pretraining(
-    data_dir: str,
-    batch_size: Size,
-    vocabulary_size: Size,
-    sequence_length: Size,
-    max_predictions: Size,
-    layers: Annotated[int, Field(gt=0, le=1000)],
-    hidden_size: Size,
-    attention_heads: Size,
-    intermediate_size: Size,
-    dropout: Fraction,
-    shuffle_buffer: Steps,
-    evaluation_batch_size: Size,
-    evaluation_limit: Steps | None = None,
-    initializer_range: Annotated[float, Field(gt=0, le=10)] = 0.02,
-    activation: Literal["gelu", "relu"] = "gelu",
-    next_sentence: bool = False,
-    target: Annotated[float, Field(gt=0, le=1)] | None = None,
-) -> BertPretrainingConfig:
-    """Masked-LM pretraining (section 5.2).
-
-    Args:
-      data_dir: A folder of train-*, selection-* and validation-*.tfrecord files.
-      batch_size: Sequences a step, over all replicas.
-      vocabulary_size, sequence_length, max_predictions: As the records were made (tokens; masked tokens a sequence).
-      layers, hidden_size, attention_heads, intermediate_size, dropout, initializer_range, activation: The encoder's.
-      shuffle_buffer: Sequences.
-      evaluation_batch_size: Sequences.
-      evaluation_limit: Sequences of a split that an evaluation reads, always the same; None: all.
-      next_sentence: Whether the next-sentence loss of Devlin et al. is added; the records have to be pairs.
-      target: Masked accuracy; the first evaluation step at which validation reaches it is logged, as steps_to_target.
-    """
-    if hidden_size % attention_heads:
-        raise ValueError(f"hidden_size ({hidden_size}) must be a multiple of attention_heads ({attention_heads})")
+def configuration(settings: BertPretraining) -> BertPretrainingConfig:
+    """The task as tf-models-official configures it."""
 
     def data(split: str, training: bool) -> pretrain_dataloader.BertPretrainDataConfig:
         return pretrain_dataloader.BertPretrainDataConfig(
-            input_path=os.path.join(data_dir, f"{split}-*.tfrecord"),
+            input_path=os.path.join(settings.data_dir, f"{split}-*.tfrecord"),
             is_training=training,
-            global_batch_size=batch_size if training else evaluation_batch_size,
-            seq_length=sequence_length,
-            max_predictions_per_seq=max_predictions,
-            use_next_sentence_label=next_sentence,
+            global_batch_size=settings.batch_size if training else settings.evaluation_batch_size,
+            seq_length=settings.sequence_length,
+            max_predictions_per_seq=settings.max_predictions,
+            use_next_sentence_label=settings.next_sentence,
             use_v2_feature_names=True,
-            shuffle_buffer_size=shuffle_buffer,
+            shuffle_buffer_size=settings.shuffle_buffer,
             cycle_length=4,
         )
 
@@ -185,27 +146,27 @@ def bert_pretraining(
             encoder=encoders.EncoderConfig(
                 type="bert",
                 bert=encoders.BertEncoderConfig(
-                    vocab_size=vocabulary_size,
-                    hidden_size=hidden_size,
-                    num_layers=layers,
-                    num_attention_heads=attention_heads,
-                    intermediate_size=intermediate_size,
-                    hidden_activation=activation,
-                    dropout_rate=float(dropout),
-                    attention_dropout_rate=float(dropout),
-                    max_position_embeddings=sequence_length,
+                    vocab_size=settings.vocabulary_size,
+                    hidden_size=settings.hidden_size,
+                    num_layers=settings.layers,
+                    num_attention_heads=settings.attention_heads,
+                    intermediate_size=settings.intermediate_size,
+                    hidden_activation=settings.activation,
+                    dropout_rate=settings.dropout,
+                    attention_dropout_rate=settings.dropout,
+                    max_position_embeddings=settings.sequence_length,
                     type_vocab_size=2,
-                    initializer_range=float(initializer_range),
+                    initializer_range=settings.initializer_range,
                 ),
             ),
-            cls_heads=[_next_sentence_head(hidden_size, float(dropout))] if next_sentence else [],
-            mlm_activation=activation,
-            mlm_initializer_range=float(initializer_range),
+            cls_heads=[_next_sentence_head(settings.hidden_size, settings.dropout)] if settings.next_sentence else [],
+            mlm_activation=settings.activation,
+            mlm_initializer_range=settings.initializer_range,
         ),
         train_data=data("train", True),
         selection_data=data("selection", False),
         validation_data=data("validation", False),
-        evaluation_limit=evaluation_limit,
-        target=target,
+        evaluation_limit=settings.evaluation_limit,
+        target=settings.target,
         scale_loss=True,  # gradients are summed over the replicas; tf-models-official's default leaves the sum
     )

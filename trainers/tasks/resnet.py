@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import Annotated, Literal
 
 import tensorflow as tf
 import tf_keras
@@ -12,26 +11,15 @@ from official.vision.configs import image_classification as image_config
 from official.vision.dataloaders import classification_input
 from official.vision.ops import preprocess_ops
 from official.vision.tasks import image_classification
-from pydantic import Field
 
-from trainers.configurable import configurable
 from trainers.input import order as input_order
-from trainers.schedules import Steps
+from trainers.schema.tasks import ResnetClassification
 from trainers.tasks.training_step import TwoSampleStep, global_mean, global_sum
-
-Size = Annotated[int, Field(gt=0, le=2**20)]  # beyond is a slip of the hand
-Crop = Literal["inception", "shift", "none"]
 
 
 @dataclasses.dataclass
 class ResnetConfig(image_config.ImageClassificationTask):
-    """tf-models-official's classification task, the held-out slice for selection, and the crop.
-
-    Attributes:
-      crop: "inception": random area and aspect ratio, as Goyal et al.; "shift": moved by up to an eighth of the side
-        behind a border of zeros, as usual for small images; "none".
-      recalibration_batches: Training batches that give the batch-norm statistics at w; 0: none are taken.
-    """
+    """tf-models-official's classification task, the slice held out for selection, and what the schema adds."""
 
     selection_data: image_config.DataConfig = dataclasses.field(default_factory=image_config.DataConfig)
     crop: str = "inception"
@@ -184,79 +172,45 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
         )
 
 
-@configurable
-def resnet_classification(
-    data_dir: str,
-    batch_size: Size,
-    depth: Literal[10, 18, 34, 50, 101, 152],
-    image_size: Annotated[int, Field(gt=0, le=4096)],
-    classes: Annotated[int, Field(gt=1, le=2**20)],
-    crop: Crop,
-    l2_weight_decay: Annotated[float, Field(ge=0, le=1e6)],
-    batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)],
-    shuffle_buffer: Steps,
-    evaluation_batch_size: Size,
-    width: Annotated[float, Field(gt=0, le=16)] = 1.0,
-    small_images: bool = False,
-    batch_norm_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-5,
-    synchronized_batch_norm: bool = False,
-    recalibration_batches: Annotated[int, Field(ge=0, le=2**20)] = 0,
-    image_dtype: Literal["float32", "bfloat16"] = "float32",
-) -> ResnetConfig:
-    """Image classification with a ResNet (section 5.3).
-
-    Args:
-      data_dir: A folder of train-*, selection-* and validation-* TFRecords in the ImageNet schema.
-      batch_size: Images a step, over all replicas.
-      depth: Layers, as tf-models-official's model_id.
-      image_size: Pixels, of the square image that the model sees.
-      classes: Labels are 0 … classes − 1.
-      crop: See ResnetConfig.
-      l2_weight_decay: λ of λ/2·‖w‖² in the loss, over kernels, not biases or batch norm. It is the only decay.
-      batch_norm_momentum, batch_norm_epsilon: Of the moving statistics.
-      shuffle_buffer, evaluation_batch_size: Images.
-      width: Factor on every number of channels.
-      small_images: A stem that keeps the resolution of 28×28 images, and no center crop.
-      synchronized_batch_norm: Batch statistics over all replicas.
-      recalibration_batches: See ResnetConfig; the evaluation with them is the split validation_bn.
-      image_dtype: In which the host hands the images over. bfloat16 halves what is copied, and gives the same numbers
-        where the activations are bfloat16: the first convolution rounds its input to that anyway.
-    """
+def configuration(settings: ResnetClassification) -> ResnetConfig:
+    """The task as tf-models-official configures it."""
 
     def data(split: str, training: bool) -> image_config.DataConfig:
         return image_config.DataConfig(
-            input_path=os.path.join(data_dir, f"{split}-*"),
+            input_path=os.path.join(settings.data_dir, f"{split}-*"),
             is_training=training,
-            global_batch_size=batch_size if training else evaluation_batch_size,
-            shuffle_buffer_size=shuffle_buffer,
+            global_batch_size=settings.batch_size if training else settings.evaluation_batch_size,
+            shuffle_buffer_size=settings.shuffle_buffer,
             cycle_length=10,
             drop_remainder=training,
-            decode_jpeg_only=not small_images,
-            aug_crop=not small_images,
-            cache=small_images and not training,
-            dtype=image_dtype,
+            decode_jpeg_only=not settings.small_images,
+            aug_crop=not settings.small_images,
+            cache=settings.small_images and not training,
+            dtype=settings.image_dtype,
         )
 
     return ResnetConfig(
         model=image_config.ImageClassificationModel(
-            num_classes=classes,
-            input_size=[image_size, image_size, 3],
+            num_classes=settings.classes,
+            input_size=[settings.image_size, settings.image_size, 3],
             backbone=backbones.Backbone(
                 type="resnet",
                 resnet=backbones.ResNet(
-                    model_id=depth, depth_multiplier=float(width), replace_stem_max_pool=small_images
+                    model_id=settings.depth,
+                    depth_multiplier=settings.width,
+                    replace_stem_max_pool=settings.small_images,
                 ),
             ),
             norm_activation=common.NormActivation(
-                norm_momentum=batch_norm_momentum,
-                norm_epsilon=batch_norm_epsilon,
-                use_sync_bn=synchronized_batch_norm,
+                norm_momentum=settings.batch_norm_momentum,
+                norm_epsilon=settings.batch_norm_epsilon,
+                use_sync_bn=settings.synchronized_batch_norm,
             ),
         ),
-        losses=image_config.Losses(l2_weight_decay=float(l2_weight_decay), label_smoothing=0.0),
+        losses=image_config.Losses(l2_weight_decay=settings.l2_weight_decay, label_smoothing=0.0),
         train_data=data("train", True),
         selection_data=data("selection", False),
         validation_data=data("validation", False),
-        crop=crop,
-        recalibration_batches=recalibration_batches,
+        crop=settings.crop,
+        recalibration_batches=settings.recalibration_batches,
     )

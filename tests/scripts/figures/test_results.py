@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from data.errors import InputError
-from scripts.figures import collect, figure1
+from scripts.figures import collect, figure1, style
 from tests.conftest import ROOT
 
 METRIC = {"bert": "masked_lm_accuracy", "resnet": "accuracy"}
@@ -70,7 +70,7 @@ def snapshot(folder: pathlib.Path) -> dict[str, bytes]:
 
 
 def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", f"trainers.{module}", *arguments]
+    command = [sys.executable, "-m", f"scripts.figures.{module}", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
@@ -259,7 +259,7 @@ def test_the_figure_shows_the_curves_in_the_papers_colours(collected):
     for axes, (task, lines) in zip(figure.axes, expected.items(), strict=True):
         for drawn, (optimizer, label) in zip(axes.get_lines(), lines, strict=True):
             assert drawn.get_label() == label
-            assert to_hex(drawn.get_color()) == figure1.COLOURS["nigt" if optimizer == "nigt" else "baseline"]
+            assert to_hex(drawn.get_color()) == style.COLOURS["nigt" if optimizer == "nigt" else "baseline"]
             own = [c for c in curves if (c["task"], c["optimizer"], c["split"]) == (task, optimizer, "validation")]
             for step, value in zip(*drawn.get_data(), strict=True):
                 at_step = [100 * float(c["value"]) for c in own if int(c["step"]) == step]
@@ -306,7 +306,7 @@ def test_files_that_disagree_are_refused(collected):
 
 def test_the_command_lines(tmp_path):
     runs, output = make_all(tmp_path / "runs"), tmp_path / "results"
-    done = run_module("results", f"--runs={runs}", f"--output={output}", "--phase=final")
+    done = run_module("collect", f"--runs={runs}", f"--output={output}", "--phase=final")
     assert done.returncode == 0, done.stderr
     assert (output / "table.md").read_text().startswith(f"Made by `python -m scripts.figures.collect --runs={runs} ")
     for name in ("one.png", "two.png"):
@@ -319,7 +319,7 @@ def test_the_command_lines(tmp_path):
     refused = run_module("figure1", f"--results={tmp_path / 'nowhere'}")
     assert refused.returncode == 2 and not (tmp_path / "nowhere").exists()
     assert refused.stderr.count("\n") == 1 and f"{tmp_path / 'nowhere' / 'runs.csv'} is missing" in refused.stderr
-    refused = run_module("results", f"--runs={tmp_path / 'nowhere'}", f"--output={output}")
+    refused = run_module("collect", f"--runs={tmp_path / 'nowhere'}", f"--output={output}")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
 
 

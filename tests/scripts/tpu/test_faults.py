@@ -217,9 +217,7 @@ def test_make_passes_values_whole_and_yes_is_said():
         done = subprocess.run(
             ["make", "-n", "-C", str(ROOT), "bert-nigt", "TPU=v3-8", *variables], capture_output=True, text=True
         )
-        return [line for line in done.stdout.splitlines() if "launch_tpu" in line][-1].partition("launch_tpu launch ")[
-            2
-        ]
+        return done.stdout.rpartition("scripts.tpu launch ")[2].partition("\n")[0]
 
     def words(*variables):
         shown = subprocess.run(["bash", "-c", f"printf '%s\\n' {command(*variables)}"], capture_output=True, text=True)

@@ -63,7 +63,7 @@ def _request(**changes):
         ("--name=run$(id)", "--name"),
         ("--data=gs://my-bucket/a b", "--data"),
         ("--experiment=bert_lion", "--experiment"),
-        ("--tpu=v4-8", "configs/tpu/v4_8.gin: no such machine; there are v3-32, v3-8"),
+        ("--tpu=v4-8", "configs/tpu/v4_8.gin: no such gin file; there are v3-32, v3-8"),
         ("--tpu_param=runtime_version='tpu-vm-tf-2.16.1-pjrt'", "both have to be the same"),
         ("--tpu_param=runtime_version='tpu-vm-tf-2.20.0-pod-se'", "has no -pod"),
         ("--tpu_param=tpu_machine.api='se'", "has pjrt"),

@@ -2,19 +2,23 @@
 
 import fcntl
 import json
+import re
 import threading
 
 import pytest
 
 from data.errors import InputError
+from tests.conftest import ROOT
+from trainers import gin_files
 from trainers.running.directory import RunDirectory
 from trainers.running.metrics_log import MetricsLog
 
-CONFIG = "# A comment.\nnigt.beta = 0.9\nexperiment.optimizer = \\\n    @nigt()\n"
+FILE = str(ROOT / "configs/laptop/bert_nigt.gin")
 
 
-def _open(path, config=CONFIG, data="d1"):
-    return RunDirectory(str(path), config, data, task="bert")
+def _open(path, *bindings, file=FILE, data="d1"):
+    experiment = gin_files.load(file, list(bindings))
+    return RunDirectory(str(path), experiment, gin_files.operative_config(), data)
 
 
 def test_one_process_at_a_time(tmp_path):
@@ -39,12 +43,34 @@ def test_the_holder_is_named_though_it_has_only_just_come(tmp_path):
 
 def test_the_difference_is_named_and_the_optimizer_first(tmp_path):
     _open(tmp_path / "run").close()
-    other = CONFIG.replace("0.9", "0.8").replace("@nigt()", "@adam()")
-    with pytest.raises(InputError, match=r"experiment.optimizer is @nigt\(\) there and @adam\(\) here \(and 1 more\)"):
-        _open(tmp_path / "run", other)
-    with pytest.raises(InputError, match=r"nigt.beta is 0.9 there and not set here"):
-        _open(tmp_path / "run", CONFIG.replace("nigt.beta = 0.9\n", ""))
-    _open(tmp_path / "run", CONFIG + "\n# Another comment.\n").close()
+    adam = str(ROOT / "configs/laptop/bert_adam.gin")
+    with pytest.raises(InputError, match=r"experiment.optimizer is @nigt\(\) there and @adam\(\) here \(and \d more\)"):
+        _open(tmp_path / "run", file=adam)
+    with pytest.raises(InputError, match=r"nigt.beta is 0.9 there and 0.8 here; choose another MODEL_DIR"):
+        _open(tmp_path / "run", "beta=0.8")
+    _open(tmp_path / "run", "eta0=1e-2").close()  # the file's own
+
+
+@pytest.mark.parametrize(
+    ("lacking", "other"), [("nigt.weight_norm_floor", 0.5), ("experiment.activations", "'bfloat16'")]
+)
+def test_a_setting_that_an_older_run_lacks_counts_as_its_default(lacking, other, tmp_path):
+    _open(tmp_path / "run").close()
+    file = tmp_path / "run" / "config.gin"
+    older = re.sub(rf"^{lacking} = .*\n", "", file.read_text(), flags=re.M)
+    assert older != file.read_text()
+    file.write_text(older)
+    with pytest.raises(InputError, match=rf"{lacking} is .* there and {other} here".replace("'", "")):
+        _open(tmp_path / "run", f"{lacking}={other}")
+    _open(tmp_path / "run").close()
+    assert lacking in file.read_text()
+
+
+def test_a_configuration_that_cannot_be_read_is_named(tmp_path):
+    _open(tmp_path / "run").close()
+    (tmp_path / "run" / "config.gin").write_text("nigt.gamma = 1\n")
+    with pytest.raises(InputError, match=r"run/config.gin: .*gamma.*; choose another MODEL_DIR"):
+        _open(tmp_path / "run")
 
 
 def test_other_data_are_refused_once_there_is_a_checkpoint(tmp_path):

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 PROGRAM = """
 import pathlib, sys, time
-from trainers import interruption
+from trainers.running import interruption
 interruption.GRACE = float(sys.argv[2])
 asked = interruption.Interruption()
 asked.install()

@@ -98,7 +98,7 @@ def test_the_model_is_resnet_50_and_decays_once(images, name):
     assert len(kernels) == 54
     expected = 0.5e-4 * sum(float(tf.reduce_sum(v**2)) for v in kernels)
     assert float(tf.add_n(model.losses)) == pytest.approx(expected, rel=1e-4)
-    optimizer = getattr(experiment.config.trainer.optimizer_config.optimizer, experiment.optimizer)
+    optimizer = getattr(experiment.config.trainer.optimizer_config.optimizer, experiment.optimizer.name)
     assert not getattr(optimizer, "weight_decay", 0) and not getattr(optimizer, "weight_decay_rate", 0)
     config = experiment.config.task
     assert config.losses.label_smoothing == 0 and not config.model.norm_activation.use_sync_bn

@@ -3,11 +3,11 @@ same files by the same RunDirectory. FAKE_STEPS steps of 20 ms; ends with status
 
 import argparse
 import os
-import pathlib
 import signal
 import sys
 import time
 
+from trainers import gin_files
 from trainers.running.directory import RunDirectory, write_atomically
 from trainers.running.metrics_log import MetricsLog
 
@@ -20,20 +20,13 @@ arguments = parser.parse_args(sys.argv[3:])  # after -m trainers.train
 
 stopped = []
 signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
-bindings = dict(binding.partition("=")[::2] for binding in arguments.gin_param)
-task, optimizer = pathlib.Path(arguments.gin_file).stem.split("_")
-assert pathlib.Path(arguments.gin_file).exists(), "not in the clone"
+experiment = gin_files.load(arguments.gin_file, arguments.gin_param, arguments.seed)  # only a clone has the file
 directory = RunDirectory(
     arguments.model_dir,
-    "".join(f"{name} = {value}\n" for name, value in bindings.items()),
+    experiment,
+    gin_files.operative_config(),
     "data",
-    task=task,
-    scale="paper",
-    optimizer=optimizer,
-    eta0=float(bindings.get("eta0", 0.001)),
-    seed=arguments.seed,
     device=f"TPU {os.environ['TPU_NAME']}",
-    strategy="tpu",
     metric="accuracy",
     command="none",
 )

@@ -1,4 +1,4 @@
-"""The further optimizers of trainers/baselines.py: from a binding to steps that go downhill."""
+"""The optimizers for comparisons: from a binding to steps that go downhill."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_one_binding_names_it_and_it_descends(name):
         *(["lars.trust_coefficient = 1.0"] if name == "lars" else []),
     ]
     experiment = gin_files.load("configs/laptop/resnet_nigt.gin", bindings)
-    assert experiment.optimizer.startswith(name)
+    assert experiment.optimizer.name.startswith(name)
     factory = optimizer_factory.OptimizerFactory(experiment.config.trainer.optimizer_config)
     optimizer = factory.build_optimizer(factory.build_learning_rate())
     kernel = tf.Variable(tf.fill((10, 10), 1.0) + tf.random.stateless_normal((10, 10), (1, 2)), name="kernel")

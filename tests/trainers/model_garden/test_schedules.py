@@ -9,16 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from official.modeling.optimization import optimizer_factory
 
-from trainers import epochs, gin_files, schedules
-from trainers.optimizers import OptimizationConfig, OptimizerConfig
+from trainers import gin_files
+from trainers.model_garden import schedules
+from trainers.model_garden.optimizers import OptimizationConfig, OptimizerConfig
+from trainers.schema.schedules import WarmupPolynomialDecay, WarmupStepDecay, first_step
 
 
 def _built(schedule):
     """The schedule as the trainers build it: through tf-models-official's factory."""
-    config = OptimizationConfig(
-        optimizer=OptimizerConfig(type="sgd"), learning_rate=schedule.learning_rate, warmup=schedule.warmup
-    )
-    return _rate(config)
+    learning_rate, warmup = schedules.configuration(schedule)
+    return _rate(OptimizationConfig(optimizer=OptimizerConfig(type="sgd"), learning_rate=learning_rate, warmup=warmup))
+
+
+def _polynomial(*values):
+    return WarmupPolynomialDecay(**dict(zip(("eta0", "train_steps", "warmup_steps", "power"), values, strict=True)))
+
+
+def _by_steps(*values):
+    return WarmupStepDecay(**dict(zip(("eta0", "train_steps", "images", "batch_size"), values, strict=True)))
 
 
 def _rate(config):
@@ -37,7 +45,7 @@ def _rate(config):
 def test_warmup_and_polynomial_decay(eta0, train_steps, share, power, where):
     """η0·t/W for t < W, then η0·(1 − t/T)^p."""
     warmup_steps = int(share * train_steps)
-    rate = _built(schedules.warmup_polynomial_decay(eta0, train_steps, warmup_steps, power))
+    rate = _built(_polynomial(eta0, train_steps, warmup_steps, power))
     for t in {0, max(warmup_steps - 1, 0), warmup_steps, int(where * train_steps), train_steps - 1, train_steps}:
         expected = eta0 * t / warmup_steps if t < warmup_steps else eta0 * (1 - t / train_steps) ** power
         assert rate(t) == pytest.approx(expected, rel=2e-5, abs=1e-6 * eta0)
@@ -45,7 +53,7 @@ def test_warmup_and_polynomial_decay(eta0, train_steps, share, power, where):
 
 def test_the_warmup_does_not_end_where_the_library_ends_it():
     """tf-models-official's warm-up ends at η0·(1 − W/T)^p; Devlin et al.'s at η0."""
-    rate = _built(schedules.warmup_polynomial_decay(1.0, 1000, 500, 2.0))
+    rate = _built(_polynomial(1.0, 1000, 500, 2.0))
     assert rate(499) == pytest.approx(0.998) and rate(500) == pytest.approx(0.25)
 
 
@@ -58,7 +66,7 @@ IMAGES, BATCH = 1_281_167, 1024
 )
 def test_an_epoch_begins_at_the_first_step_after_its_images(epoch, step):
     """Step t has seen t·1024 images before it: the first with as many as the epoch's, and the one before with fewer."""
-    assert epochs.first_step(epoch, IMAGES, BATCH) == step
+    assert first_step(epoch, IMAGES, BATCH) == step
     assert step * BATCH >= epoch * IMAGES and (step == 0 or (step - 1) * BATCH < epoch * IMAGES)
 
 
@@ -87,8 +95,8 @@ def test_the_paper_s_files_have_these_lengths_and_boundaries():
 )
 def test_sgd_of_section_5_3(train_steps, images, batch):
     """Linear warm-up for 5 of 90 epochs to 0.4, then a tenth of it from epochs 30, 60 and 80 on; shorter runs alike."""
-    rate = _built(schedules.warmup_step_decay(0.4, train_steps, images, batch))
-    share = train_steps / epochs.first_step(90, images, batch) * images / batch
+    rate = _built(_by_steps(0.4, train_steps, images, batch))
+    share = train_steps / first_step(90, images, batch) * images / batch
     warmup_steps, *boundaries = (math.ceil(share * epoch) for epoch in (5, 30, 60, 80))
     for t in [0, 1, warmup_steps // 2, warmup_steps - 1]:
         assert rate(t) == pytest.approx(0.4 * t / warmup_steps, rel=1e-5)
@@ -98,9 +106,9 @@ def test_sgd_of_section_5_3(train_steps, images, batch):
 
 def test_a_run_too_short_for_its_boundaries_is_refused():
     with pytest.raises(ValueError, match="too few"):
-        schedules.warmup_step_decay(0.4, 4, IMAGES, BATCH)
+        _by_steps(0.4, 4, IMAGES, BATCH)
     with pytest.raises(ValueError, match="warmup_steps"):
-        schedules.warmup_polynomial_decay(0.4, 5, 5, 1.0)
+        _polynomial(0.4, 5, 5, 1.0)
 
 
 def test_the_schedule_survives_serialization():

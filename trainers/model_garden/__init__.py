@@ -1,0 +1,1 @@
+"""From what a gin file says to what tf-models-official takes."""
