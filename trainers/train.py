@@ -11,6 +11,7 @@ import sys
 from absl import app, flags
 
 from data.errors import InputError, RunError
+from trainers import gin_files
 from trainers.exit_status import ExitStatus
 from trainers.running.interruption import Interruption
 
@@ -29,14 +30,11 @@ def main(argv: list[str]) -> int:
     interruption = Interruption()
     interruption.install()
     try:
-        # TensorFlow takes seconds to import: --help should not wait for it.
-        from trainers import gin_files
-        from trainers.running import run
-
         experiment = gin_files.load(_GIN_FILE.value, _GIN_PARAM.value, _SEED.value)
-        return run.run(
-            experiment, gin_files.operative_config(), _MODEL_DIR.value, _MODE.value, _THREADS.value, interruption
-        )
+        config = gin_files.operative_config()
+        from trainers.running import run  # TensorFlow takes seconds to import: a slip should not wait for it
+
+        return run.run(experiment, config, _MODEL_DIR.value, _MODE.value, _THREADS.value, interruption)
     except InputError as error:
         print(f"trainers.train: {error}", file=sys.stderr)
         return ExitStatus.BAD_INPUT

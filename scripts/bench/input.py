@@ -18,10 +18,7 @@ from official.core import exp_factory, task_factory
 
 from data.imagenet import photographs
 from trainers import gin_files
-from trainers.checkout import (
-    ROOT,
-    describe_commit,
-)
+from trainers.checkout import ROOT, describe_commit
 from trainers.input import files as input_files
 from trainers.running.directory import describe_device, write_atomically
 

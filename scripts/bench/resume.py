@@ -14,10 +14,7 @@ import time
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
-from trainers.checkout import (
-    ROOT,
-    describe_commit,
-)
+from trainers.checkout import ROOT, describe_commit
 from trainers.input import files as input_files
 from trainers.input import order as input_order
 from trainers.running.directory import describe_device, write_atomically

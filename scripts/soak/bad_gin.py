@@ -6,6 +6,8 @@ import random
 import re
 from collections.abc import Iterator
 
+from data.errors import InputError
+from trainers import gin_files
 from trainers.checkout import ROOT
 
 FILES = sorted(file for scale in ("paper", "laptop") for file in ROOT.glob(f"configs/{scale}/*_*.gin"))
@@ -70,8 +72,6 @@ def judge(kind: str, name: str, text: str, original: str, file: pathlib.Path) ->
       AssertionError: A message that is not one line with the file's name, a slip that has to be refused and was not, or
         one that changed nothing in silence. Any other exception is a traceback that the user would have seen.
     """
-    from data.errors import InputError
-    from trainers import gin_files  # takes seconds to import
 
     def described(content: str) -> tuple:
         file.write_text(content)

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
         command = "make theory QUICK=1" if quick else "make theory"
     folder = pathlib.Path(output or ("runs/theory/quick" if quick else "results/theory"))
     try:
-        from scripts.theory import making  # late, for it brings TensorFlow, which takes seconds
+        from scripts.theory import making  # late: NumPy reads OMP_NUM_THREADS when it is imported
 
         if _REPORT.value:
             print(making.rewrite(folder))

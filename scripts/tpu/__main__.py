@@ -25,10 +25,8 @@ from scripts.sweep import grid
 from scripts.tpu import commands, gcloud, machine, request, sweep
 from scripts.tpu.lifecycle import Launch
 from scripts.tpu.state import State, StateFile
-from trainers.checkout import (
-    ROOT,
-    git_state,
-)
+from trainers import gin_files
+from trainers.checkout import ROOT, git_state
 from trainers.exit_status import ExitStatus
 
 _VERBS = ("launch", "sweep", "status", "logs", "attach", "delete")
@@ -204,14 +202,12 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
 
 def _validate_experiment(experiment: str, bindings: list[str], cores: int) -> tuple[int, int]:
     """(steps, batch size) of the experiment, loaded here as it will be there: a slip must not cost a TPU."""
-    from trainers import gin_files
-
     gin_file = str(ROOT / "configs" / "paper" / f"{experiment}.gin")
-    config = gin_files.load(gin_file, list(bindings)).config
-    batch_size = config.task.train_data.global_batch_size
+    loaded = gin_files.load(gin_file, list(bindings))
+    batch_size = loaded.task.batch_size
     if batch_size % cores:
         raise InputError(f"{experiment}: batch_size ({batch_size}) cannot be shared by {cores} cores; change it")
-    return config.trainer.train_steps, batch_size
+    return loaded.train_steps, batch_size
 
 
 def _print_plans(requests: list[request.Request], cost, states: str) -> int:

@@ -96,6 +96,8 @@ def test_the_pages_name_targets_and_files_that_exist():
         text = page.read_text()
         own = set(re.findall(r"(?m)(?:`|^)make ([a-z][a-z0-9-]+)", text))
         assert own <= _targets(), page
+        paths = re.findall(r"`((?:nigt|data|trainers|scripts|configs|tests|docs|notebooks)/[a-z0-9_./]+)[`:]", text)
+        assert [path for path in paths if not (ROOT / path).exists()] == [], page
         linked = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if ":" not in link]
         assert [link for link in linked if not (page.parent / link).exists()] == [], page
         named, links = named | own, links + len(linked)

@@ -78,14 +78,17 @@ class Sgd(Optimizer):
     nesterov: bool = False
 
 
-@configurable
-class Adamw(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019), as tf-models-official has it, without clipping."""
-
-    name = "adamw"
+class _Moments(Optimizer):
     beta_1: Beta = 0.9
     beta_2: Beta = 0.999
     epsilon: Epsilon = 1e-6
+
+
+@configurable
+class Adamw(_Moments):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019), as tf-models-official has it, without clipping."""
+
+    name = "adamw"
     weight_decay: Factor = 0.01
     exclude_from_weight_decay: Patterns = _NOT_KERNELS
 
@@ -107,13 +110,10 @@ class Lars(LayerAdaptive):
 
 
 @configurable
-class Lamb(LayerAdaptive):
+class Lamb(LayerAdaptive, _Moments):
     """LAMB (You et al., 2019)."""
 
     name = "lamb"
-    beta_1: Beta = 0.9
-    beta_2: Beta = 0.999
-    epsilon: Epsilon = 1e-6
 
 
 @configurable
