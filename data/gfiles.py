@@ -1,5 +1,6 @@
 """Files that lie on a disk or in a bucket (gs://…), by way of TensorFlow's file systems."""
 
+import fnmatch
 import hashlib
 import json
 import os
@@ -18,6 +19,17 @@ def open_binary(path: str) -> IO[bytes]:
 def size_of(path: str) -> int:
     """Bytes."""
     return tf.io.gfile.stat(path).length
+
+
+def files_in(folder: str, pattern: str) -> list[str]:
+    """The files of a folder whose names match a pattern, sorted; none where there is no folder.
+
+    In the folder's own path `*`, `?` and brackets stand for themselves: a glob would take them for patterns.
+    """
+    if not tf.io.gfile.isdir(folder):
+        return []
+    names = (name.rstrip("/") for name in tf.io.gfile.listdir(folder))  # of a folder in a bucket "name/"
+    return sorted(os.path.join(folder, name) for name in names if fnmatch.fnmatchcase(name, pattern))
 
 
 def sha256_of(path: str) -> str:

@@ -1,6 +1,8 @@
 """The documents of the paper's text: articles of a Wikipedia dump or of TensorFlow Datasets' `wikipedia`, and books."""
 
 import dataclasses
+import hashlib
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -35,8 +37,9 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """Tells units apart, whatever order they are listed in."""
-        return f"{self.kind}-{self.relative(self.files[0]).replace('/', '+')}"
+        """Tells units apart, whatever order they are listed in. A hash: a path may be too long for a file's name."""
+        first = self.relative(self.files[0])
+        return f"{self.kind}-{hashlib.sha256(first.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}"
 
     def relative(self, file: str) -> str:
         """A file's name seen from the folder that the user named, or from the one that the named file is in."""
@@ -66,9 +69,7 @@ def list_units(dump: str | None, tfds: str | None, books: str | None) -> list[Un
     """
     units = []
     if dump:
-        names = ("*.xml", "*.xml.bz2", "*.xml-*.bz2", "*.bz2")
-        patterns = [os.path.join(dump, name) for name in names] if tf.io.gfile.isdir(dump) else [dump]
-        files = sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)})
+        files = _files_of_dump(dump)
         if not files:
             raise InputError(f"{dump}: no such dump; name a pages-articles file, or the folder of its parts: DUMP=")
         units += [Unit("dump", dump, (file,)) for file in files]
@@ -76,11 +77,20 @@ def list_units(dump: str | None, tfds: str | None, books: str | None) -> list[Un
         units += [Unit("tfds", tfds, (file,)) for file in sorted(map(str, _wikipedia(tfds).splits["train"].filepaths))]
     if books:
         units += _book_units(books)
-    names = [unit.name for unit in units]
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated:
-        raise InputError(f"{repeated}: found twice; keep one of the files")
-    return sorted(units, key=lambda unit: unit.name)
+    units.sort(key=lambda unit: unit.name)
+    for one, other in itertools.pairwise(units):
+        if one.name == other.name:
+            raise InputError(f"{one.files[0]} and {other.files[0]} have the same name; keep one")
+    return units
+
+
+def _files_of_dump(dump: str) -> list[str]:
+    """The file, those of the folder, or those that the pattern means, whatever characters the path has."""
+    if tf.io.gfile.isdir(dump):
+        # Beside a multistream dump lies its index, enwiki-…-multistream-index.txt.bz2.
+        found = {file for pattern in ("*.xml", "*.bz2") for file in gfiles.files_in(dump, pattern)}
+        return sorted(file for file in found if not file.endswith(".txt.bz2"))
+    return [dump] if tf.io.gfile.exists(dump) else sorted(tf.io.gfile.glob(dump))
 
 
 def documents(unit: Unit) -> Iterator[Document]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from data import gfiles
 from data.errors import InputError
 from data.imagenet.labels import true_label
 
@@ -58,10 +59,10 @@ def find_shards(folder: str, split: str) -> list[str]:
     Raises:
       InputError: There is none, one is missing or empty, or they are of different sets.
     """
-    places = (folder, os.path.join(folder, split), os.path.join(folder, "imagenet2012", "*"))
+    places = (folder, os.path.join(folder, split), *gfiles.files_in(os.path.join(folder, "imagenet2012"), "*"))
     for place in places:
         found, totals = {}, set()
-        for path in tf.io.gfile.glob(os.path.join(place, f"*{split}*")):
+        for path in gfiles.files_in(place, f"*{split}*"):
             match = _SHARD.fullmatch(os.path.basename(path))
             if match and match[1] == split:
                 found.setdefault(int(match[2]), []).append(path)

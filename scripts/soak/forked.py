@@ -136,7 +136,9 @@ def _context():
     # The server does not get this process's sys.path, and passes over a module that it does not find.
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    context.set_forkserver_preload(["absl.app", "trainers.train", "trainers.gin_files", "trainers.running.run"])
+    context.set_forkserver_preload(
+        ["absl.app", "trainers.train", "trainers.running.run", "trainers.model_garden.experiment"]
+    )
     return context
 
 

@@ -7,6 +7,7 @@ import struct
 
 import tensorflow as tf
 
+from data import gfiles
 from data.errors import InputError
 
 # length (uint64), its checksum (uint32), the record, its checksum (uint32): tensorflow/core/lib/io/record_writer.h
@@ -14,12 +15,12 @@ _HEADER, _FOOTER = 12, 4
 
 
 def list_files(pattern: str) -> list[str]:
-    """The files that a glob names, sorted.
+    """The files that a folder and a pattern of names, "FOLDER/train-*", name; sorted.
 
     Raises:
       InputError: There are none, or one is empty: a shard that was never written.
     """
-    files = sorted(tf.io.gfile.glob(pattern))
+    files = gfiles.files_in(*os.path.split(pattern))
     if not files:
         raise InputError(f"{pattern}: no such files; build the data, or correct data_dir in the gin file")
     for file in files:
@@ -99,7 +100,7 @@ def fingerprint(patterns: list[str]) -> str:
     """SHA-256 of the names and sizes of the files, in hex: whether a run that goes on reads what it began with.
 
     Args:
-      patterns: Globs.
+      patterns: As list_files takes them.
 
     Raises:
       InputError: As list_files.

@@ -24,8 +24,8 @@ def training_examples(
     Hosts share the files among them; where there are fewer files than hosts, the records.
 
     Args:
-      params: input_path (a glob of TFRecord files), global_batch_size, seed, cycle_length (files that are read in turn)
-        and shuffle_buffer_size (in records; each record that leaves the buffer is drawn from so many).
+      params: input_path (TFRecord files, as list_files takes them), global_batch_size, seed, cycle_length (files that
+        are read in turn), shuffle_buffer_size (in records; each that leaves the buffer is drawn from so many).
       parse: Takes a serialized tf.Example and a seed (int64, shape [2]) of its own; gives the tensors of one example.
       start_step: Steps that the run has taken already.
       input_context: The host's part of the batch under a distribution strategy.
@@ -64,8 +64,9 @@ def raw_records(params: cfg.DataConfig, start_step: int, context: tf.distribute.
 
     def epoch_of_records(epoch):
         # TensorFlow mixes its global seed, or that of the graph at hand, into the seeds of a data set. This one is the
-        # graph of this function alone; not 0, with which a seed that is a tensor cannot be combined.
-        tf.random.set_seed(params.seed + 1)
+        # graph of this function alone; from 1 to 2^31 − 2, for 0 and its multiples modulo 2^31 − 1 cannot be combined
+        # with a seed that is a tensor.
+        tf.random.set_seed(params.seed % (2**31 - 2) + 1)
         names = tf.random.experimental.stateless_shuffle(tf.constant(paths), seed=tf.stack([params.seed, epoch]))
         dataset = tf.data.Dataset.from_tensor_slices(names).interleave(
             tf.data.TFRecordDataset, cycle_length=params.cycle_length, num_parallel_calls=1, deterministic=True

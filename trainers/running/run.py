@@ -12,6 +12,7 @@ import tf_keras
 from absl import logging
 from official.core import task_factory, train_lib
 
+from data import gfiles
 from data.documents import SPLITS
 from data.errors import InputError, RunError
 from trainers.exit_status import ExitStatus
@@ -128,7 +129,7 @@ def _require_data(experiment: Experiment) -> str:
         classes = experiment.config.task.model.num_classes
         input_files.require_classes(os.path.dirname(_patterns(experiment)[0]), classes, mend)
     for pattern in _patterns(experiment):
-        if not tf.io.gfile.glob(pattern):
+        if not gfiles.files_in(*os.path.split(pattern)):
             raise InputError(f"{pattern}: no such files; {mend}")
     return input_files.fingerprint(_patterns(experiment))
 

@@ -109,7 +109,7 @@ def test_a_finished_folder_is_left_alone_and_another_source_does_not_mix_in(buil
 def test_an_interrupted_build_goes_on(sources, tmp_path, monkeypatch):
     """Stopped in the third group: the first two are not read again, and the result is the same."""
     whole = _build(sources["records"], tmp_path / "whole")
-    read, calls = imagenet_convert.imagenet_records.read, []
+    read, calls = imagenet_convert.records.read, []
 
     def stop(shard, split, layout):
         calls.append(shard)
@@ -117,7 +117,7 @@ def test_an_interrupted_build_goes_on(sources, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         yield from read(shard, split, layout)
 
-    monkeypatch.setattr(imagenet_convert.imagenet_records, "read", stop)
+    monkeypatch.setattr(imagenet_convert.records, "read", stop)
     with pytest.raises(KeyboardInterrupt):
         _build(sources["records"], tmp_path / "stopped")
     assert not (tmp_path / "stopped" / "manifest.json").exists() and not list(tmp_path.glob("stopped/*.partial"))

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.errors import InputError
@@ -60,6 +60,8 @@ def test_every_epoch_has_every_record_once_in_an_order_of_its_own(folder):
 
 
 @settings(max_examples=15, deadline=None)
+@example(start=3, seed=2**31 - 2, buffer=5, cycle=2)  # with which TensorFlow's own seed would be 0
+@example(start=3, seed=2**31 - 1, buffer=5, cycle=2)
 @given(start=st.integers(0, 14), seed=st.integers(0, 2**31 - 1), buffer=st.integers(1, 40), cycle=st.integers(1, 4))
 def test_a_later_start_gives_the_tail(folder, start, seed, buffer, cycle):
     options = dict(seed=seed, shuffle_buffer_size=buffer, cycle_length=cycle)
