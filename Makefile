@@ -15,16 +15,20 @@ QUICK ?=
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
+# A value as the shell takes it whole, whatever is in it; a flag for each variable that has a value; and whether one says
+# yes: YES=0 does not.
+quoted = '$(subst ','\'',$(1))'
+flag = $(if $(2),$(call quoted,--$(1)=$(2)))
+yes = $(filter 1 yes true on,$(1))
+
 # What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket DATA=gs://my-bucket/text MAX_HOURS=12 PRICE=1 (a core-hour).
 # NAME is taken from make's command line alone: some shells export one of their own.
-ON_TPU = $(call quoted,--tpu=$(TPU)) $(foreach name,ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS,$(if $($(name)),\
-  $(call quoted,--$(shell echo $(name) | tr A-Z a-z)=$($(name))))) $(if $(filter command,$(origin NAME)),$(call quoted,--name=$(NAME))) \
-  $(if $(PRICE),$(call quoted,--price_per_core_hour=$(PRICE))) $(call quoted,--seed=$(SEED)) \
-  $(foreach binding,$(GIN),$(call quoted,--gin_param=$(binding))) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
+ON_TPU = $(call flag,tpu,$(TPU)) $(call flag,zone,$(ZONE)) $(call flag,project,$(PROJECT)) $(call flag,bucket,$(BUCKET)) \
+  $(call flag,data,$(DATA)) $(call flag,max_hours,$(MAX_HOURS)) $(call flag,max_restarts,$(MAX_RESTARTS)) \
+  $(call flag,expected_hours,$(EXPECTED_HOURS)) $(if $(filter command,$(origin NAME)),$(call flag,name,$(NAME))) \
+  $(call flag,price_per_core_hour,$(PRICE)) $(call flag,seed,$(SEED)) \
+  $(foreach binding,$(GIN),$(call flag,gin_param,$(binding))) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
   $(if $(call yes,$(DRY_RUN)),--dry_run)
-# A value as the shell takes it whole, and whether one says yes: YES=0 does not.
-quoted = '$(subst ','\'',$(1))'
-yes = $(filter 1 yes true on,$(1))
 
 # What the laptop's gin files read; not the prose.
 LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
@@ -57,15 +61,15 @@ laptop-data: $(VENV)/.ready ## Fetch and build the laptop data (.data/laptop): t
 	@$(PY) -m data.laptop --data_dir=.data/laptop
 
 imagenet-data: $(VENV)/.ready ## The paper's images (.data/paper/images) from TARS=folder, TFDS=folder or RECORDS=folder
-	@$(PY) -m data.imagenet --data_dir=$(or $(DATA_DIR),.data/paper) $(if $(TARS),"--tars=$(TARS)") \
-	  $(if $(TFDS),"--tfds=$(TFDS)") $(if $(RECORDS),"--records=$(RECORDS)") $(if $(WORKERS),--workers=$(WORKERS))
+	@$(PY) -m data.imagenet $(call flag,data_dir,$(DATA_DIR)) $(call flag,tars,$(TARS)) $(call flag,tfds,$(TFDS)) \
+	  $(call flag,records,$(RECORDS)) $(call flag,workers,$(WORKERS))
 
 bert-data: $(VENV)/.ready ## The paper's text (.data/paper/text) from DUMP=file|folder or TFDS=folder, and BOOKS=folder
-	@$(PY) -m data.bert --data_dir=$(or $(DATA_DIR),.data/paper) $(if $(DUMP),"--dump=$(DUMP)") $(if $(TFDS),"--tfds=$(TFDS)") \
-	  $(if $(BOOKS),"--books=$(BOOKS)") $(if $(VOCABULARY),"--vocabulary=$(VOCABULARY)") $(if $(VOCAB_SIZE),--vocab_size=$(VOCAB_SIZE)) \
-	  $(if $(PASSES),--dupe_factor=$(PASSES)) $(if $(HELD_OUT),--held_out=$(HELD_OUT)) $(if $(PAIRS),--next_sentence) \
-	  $(if $(SHARDS),--shards=$(SHARDS)) $(if $(WORKERS),--workers=$(WORKERS)) $(if $(BEAM),"--beam=$(BEAM)") \
-	  $(if $(filter command line environment,$(origin SEED)),--seed=$(SEED))
+	@$(PY) -m data.bert $(call flag,data_dir,$(DATA_DIR)) $(call flag,dump,$(DUMP)) $(call flag,tfds,$(TFDS)) \
+	  $(call flag,books,$(BOOKS)) $(call flag,vocabulary,$(VOCABULARY)) $(call flag,vocab_size,$(VOCAB_SIZE)) \
+	  $(call flag,dupe_factor,$(PASSES)) $(call flag,held_out,$(HELD_OUT)) $(if $(call yes,$(PAIRS)),--next_sentence) \
+	  $(call flag,shards,$(SHARDS)) $(call flag,workers,$(WORKERS)) $(call flag,beam,$(BEAM)) \
+	  $(if $(filter command line environment,$(origin SEED)),$(call flag,seed,$(SEED)))
 
 ifdef TPU
 ifeq ($(SCALE),laptop)
@@ -84,10 +88,10 @@ $(TRAINING): $(VENV)/.ready
 ifdef TPU
 	@$(PY) -m scripts.tpu launch --experiment=$(subst -,_,$@) $(ON_TPU)
 else
-	@if [ $(SCALE) = laptop ]; then $(LAPTOP_DATA); fi
-	@$(PY) -m trainers.train --gin_file=configs/$(SCALE)/$(subst -,_,$@).gin --seed=$(SEED) \
-	  --model_dir=$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED)) \
-	  $(foreach binding,$(GIN),$(call quoted,--gin_param=$(binding))) $(if $(THREADS),--threads=$(THREADS))
+	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(LAPTOP_DATA); fi
+	@$(PY) -m trainers.train $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$@).gin) $(call flag,seed,$(SEED)) \
+	  $(call flag,model_dir,$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED))) \
+	  $(foreach binding,$(GIN),$(call flag,gin_param,$(binding))) $(call flag,threads,$(THREADS))
 endif
 
 # bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
@@ -98,28 +102,28 @@ bert-sgd-sweep: ## The same for bert-sgd
 resnet-nigt-sweep: ## The same for resnet-nigt
 resnet-sgd-sweep: ## The same for resnet-sgd
 resnet-adam-sweep: ## The same for resnet-adam
-AXES = $(foreach axis,$(SWEEP),$(call quoted,--axis=$(axis)))
+AXES = $(foreach axis,$(SWEEP),$(call flag,axis,$(axis)))
 ifdef TPU
 $(SWEEPS): $(VENV)/.ready
 	@$(PY) -m scripts.tpu sweep --experiment=$(subst -,_,$(@:-sweep=)) --phase=tune \
-	  --parallel=$(or $(PARALLEL),1) $(AXES) $(ON_TPU)
+	  $(call flag,parallel,$(PARALLEL)) $(AXES) $(ON_TPU)
 else
 $(SWEEPS): $(VENV)/.ready
-	@if [ $(SCALE) = laptop ]; then $(LAPTOP_DATA); fi
-	@$(PY) -m scripts.sweep --gin_file=configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin --seed=$(SEED) $(AXES) \
-	  $(foreach binding,$(GIN),$(call quoted,--gin_param=$(binding))) $(if $(STORAGE),$(call quoted,--storage=$(STORAGE))) \
-	  $(if $(WORKERS),--workers=$(WORKERS)) $(if $(THREADS),--threads=$(THREADS))
+	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(LAPTOP_DATA); fi
+	@$(PY) -m scripts.sweep $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin) $(call flag,seed,$(SEED)) $(AXES) \
+	  $(foreach binding,$(GIN),$(call flag,gin_param,$(binding))) $(call flag,storage,$(STORAGE)) \
+	  $(call flag,workers,$(WORKERS)) $(call flag,threads,$(THREADS))
 endif
 
 study: $(VENV)/.ready ## NIGT and its baselines, tuned alike at laptop scale (results/laptop); HOURS=2 and again: it goes on
 	@$(LAPTOP_DATA)
-	@$(PY) -m scripts.study $(if $(HOURS),--hours=$(HOURS)) $(if $(WORKERS),--workers=$(WORKERS))
+	@$(PY) -m scripts.study $(call flag,hours,$(HOURS)) $(call flag,workers,$(WORKERS))
 
 claims: $(VENV)/.ready ## Every claim of the paper with its verdict, from committed results (docs/claims.md)
 	@$(PY) -m scripts.claims
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
-	@$(PY) -m scripts.figures.figure1 --results=$(RESULTS)
+	@$(PY) -m scripts.figures.figure1 $(call flag,results,$(RESULTS))
 
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
@@ -133,11 +137,11 @@ bench: $(VENV)/.ready ## Time the optimizers, resuming and both data paths (resu
 
 soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTES (default 10), and compare
 	@$(PY) -m data.laptop --data_dir=.data/laptop
-	@$(PY) -m scripts.soak --minutes=$(or $(MINUTES),10) $(if $(OUTPUT),--output=$(OUTPUT)) \
-	  $(if $(filter command line environment,$(origin SEED)),--seed=$(SEED))
+	@$(PY) -m scripts.soak $(call flag,minutes,$(MINUTES)) $(call flag,output,$(OUTPUT)) \
+	  $(if $(filter command line environment,$(origin SEED)),$(call flag,seed,$(SEED)))
 
 theory: $(VENV)/.ready ## Measure the paper's theory (results/theory); QUICK=1: two minutes, into runs/theory/quick
-	@$(PY) -m scripts.theory $(if $(QUICK),--quick)
+	@$(PY) -m scripts.theory $(if $(call yes,$(QUICK)),--quick)
 
 tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (results/tpu_check; 20 minutes at first)
 	@$(PY) -m scripts.tpu_check

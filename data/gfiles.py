@@ -18,7 +18,13 @@ def open_binary(path: str) -> IO[bytes]:
 
 def size_of(path: str) -> int:
     """Bytes."""
-    return tf.io.gfile.stat(path).length
+    return os.path.getsize(path) if os.path.isfile(path) else tf.io.gfile.stat(path).length
+
+
+def walk(folder: str) -> list[str]:
+    """All files below a folder, sorted. Python's own walk takes names that are not UTF-8, gfile's does not."""
+    tree = os.walk(folder) if os.path.isdir(folder) else tf.io.gfile.walk(folder)
+    return sorted(os.path.join(parent, name) for parent, _, names in tree for name in names)
 
 
 def files_in(folder: str, pattern: str) -> list[str]:

@@ -12,7 +12,7 @@ from data import gfiles
 from data.bert import wikitext
 from data.bert.dump import articles
 from data.documents import FEWEST_WORDS
-from data.errors import InputError
+from data.errors import InputError, reason
 
 # Books that one worker reads in one go, and the most of a document that is held in memory. Bytes.
 _BOOKS_OF_A_UNIT = 64 << 20
@@ -38,13 +38,12 @@ class Unit:
     @property
     def name(self) -> str:
         """Tells units apart, whatever order they are listed in. A hash: a path may be too long for a file's name."""
-        first = self.relative(self.files[0])
-        return f"{self.kind}-{hashlib.sha256(first.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}"
+        return f"{self.kind}-{hashlib.sha256(self.relative(self.files[0]).encode()).hexdigest()[:24]}"
 
     def relative(self, file: str) -> str:
         """A file's name seen from the folder that the user named, or from the one that the named file is in."""
         folder = self.root.rstrip("/") + "/"
-        return file.removeprefix(folder) if file.startswith(folder) else os.path.basename(file)
+        return _readable(file.removeprefix(folder) if file.startswith(folder) else os.path.basename(file))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +120,8 @@ def _wikipedia(folder: str):
         if {"title", "text"} <= set(info.features) and info.splits["train"].num_examples:
             return info
     except Exception as error:  # whatever TensorFlow Datasets meets in a folder that is not its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         mend = "name the folder wikipedia/CONFIG/VERSION: TFDS="
-        raise InputError(f"{folder}: not a data set of TensorFlow Datasets ({reason}); {mend}") from error
+        raise InputError(f"{folder}: not a data set of TensorFlow Datasets ({reason(error)}); {mend}") from error
     raise InputError(f"{folder}: has no titles and texts; name the folder wikipedia/CONFIG/VERSION: TFDS=")
 
 
@@ -136,18 +134,13 @@ def _articles_of_tfds(unit: Unit) -> Iterator[Document]:
                 title, body = (article[name].numpy().decode("utf-8") for name in ("title", "text"))
                 yield Document(title, 0, _paragraphs(body.split("\n"), _FEWEST_WORDS_OF_A_LINE))
         except (tf.errors.OpError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: cannot be read ({str(error).splitlines()[0]}); prepare it again") from error
+            raise InputError(f"{file}: cannot be read ({reason(error)}); prepare it again") from error
 
 
 def _book_units(folder: str) -> list[Unit]:
     if not tf.io.gfile.isdir(folder):
         raise InputError(f"{folder}: no such folder; name one with a .txt file for each book: BOOKS=")
-    paths = sorted(
-        os.path.join(parent, name)
-        for parent, _, names in tf.io.gfile.walk(folder)
-        for name in names
-        if name.lower().endswith(".txt")
-    )
+    paths = [path for path in gfiles.walk(folder) if path.lower().endswith(".txt")]
     if not paths:
         raise InputError(f"{folder}: has no .txt files; name the folder of the books: BOOKS=")
     units: list[Unit] = []
@@ -165,7 +158,7 @@ def _book_units(folder: str) -> list[Unit]:
 def _parts_of_books(unit: Unit) -> Iterator[Document]:
     """A book is one document, in parts of a megabyte if it is longer; its file's name is the title."""
     for file in unit.files:
-        title = os.path.splitext(os.path.basename(file))[0]
+        title = _readable(os.path.splitext(os.path.basename(file))[0])
         lines: list[str] = []
         size = part = 0
         with gfiles.open_binary(file) as stream:
@@ -179,6 +172,11 @@ def _parts_of_books(unit: Unit) -> Iterator[Document]:
             except UnicodeDecodeError as error:
                 raise InputError(f"{file}: not UTF-8 ({error.reason}); convert it, for example with iconv") from error
         yield Document(title, part, _paragraphs(lines))
+
+
+def _readable(name: str) -> str:
+    """The name as UTF-8 has it; on a disk it may be of any bytes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _paragraphs(lines: list[str], fewest_words: int = 1) -> str:

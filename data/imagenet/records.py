@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from data import gfiles
-from data.errors import InputError
+from data.errors import InputError, reason
 from data.imagenet.labels import true_label
 
 # "train-00000-of-01024", of the usual TFRecords; "imagenet2012-train.tfrecord-00000-of-01024", of TensorFlow Datasets.
@@ -111,11 +112,11 @@ def find_layout(shard: str, split: str) -> Layout:
     Raises:
       InputError: The record cannot be read, or is of another kind.
     """
-    for record in _raw(shard):
-        features = tf.train.Example.FromString(record).features.feature
-        for image, label, name in _FIELDS:
-            if image in features and label in features and name in features:
-                found = features[label].int64_list.value[0]
+    for _, features in _features(shard):
+        for fields in _FIELDS:
+            if all(_values(features[field]) for field in fields if field in features) and set(fields) <= set(features):
+                image, label, name = fields
+                found = _values(features[label])[0]
                 expected = _true_label(shard, 0, split, _name(features[name]))
                 if found - expected not in (0, 1):
                     raise InputError(_wrong_label(shard, 0, _name(features[name]), found, (expected, expected + 1)))
@@ -129,40 +130,53 @@ def read(shard: str, split: str, layout: Layout) -> Iterator[Image]:
     """The images of one shard.
 
     Raises:
-      InputError: A record is damaged or cut off, is no JPEG, or has another label than ILSVRC2012 gives it in this
-        layout: 1001-class and 1000-class labels are mixed, or images are mislabelled.
+      InputError: A record is damaged or cut off, its image cannot be decoded or is no JPEG, or it has another label
+        than ILSVRC2012 gives it in this layout: 1001-class and 1000-class labels are mixed, or images are mislabelled.
     """
-    number = 0
-    for number, record in enumerate(_raw(shard)):
-        features = tf.train.Example.FromString(record).features.feature
-        missing = [key for key in (layout.image, layout.label, layout.name) if key not in features]
+    for number, features in _features(shard):
+        fields = (layout.image, layout.label, layout.name)
+        missing = [field for field in fields if field not in features or not _values(features[field])]
         if missing:
             raise InputError(
                 f"{shard}: record {number} has no {missing[0]}: it is of another layout than the first shard"
             )
         name = _name(features[layout.name])
-        found, expected = features[layout.label].int64_list.value[0], _true_label(shard, number, split, name)
+        found, expected = _values(features[layout.label])[0], _true_label(shard, number, split, name)
         if found != expected + layout.first_label:
             raise InputError(_wrong_label(shard, number, name, found, (expected + layout.first_label,)))
-        encoded = features[layout.image].bytes_list.value[0]
-        if encoded.startswith(_PNG):  # one image of ILSVRC2012 is a PNG by another name
-            encoded = tf.io.encode_jpeg(tf.io.decode_png(encoded, channels=3), quality=100).numpy()
-        if not encoded.startswith(_JPEG):
-            raise InputError(f"{shard}: record {number}, {name}, is no JPEG; get the shard again")
+        encoded = _values(features[layout.image])[0]
+        try:
+            if encoded.startswith(_PNG):  # one image of ILSVRC2012 is a PNG by another name
+                encoded = tf.io.encode_jpeg(tf.io.decode_png(encoded, channels=3), quality=100).numpy()
+            if not encoded.startswith(_JPEG):
+                raise InputError(f"{shard}: record {number}, {name}, is no JPEG; get the shard again")
+            tf.io.decode_jpeg(encoded, channels=3, ratio=8)  # of every eighth pixel, but all of the file
+        except tf.errors.InvalidArgumentError as error:
+            message = f"{shard}: record {number}, {name}, cannot be decoded ({reason(error)}); get the shard again"
+            raise InputError(message) from error
         yield Image(encoded, expected, name)
 
 
-def _raw(shard: str) -> Iterator[bytes]:
+def _features(shard: str) -> Iterator[tuple[int, dict]]:
+    """The number of each record, and its features."""
     number = -1
     try:
-        for number, record in enumerate(tf.data.TFRecordDataset(shard).as_numpy_iterator()):  # noqa: B007
-            yield record
+        for number, record in enumerate(tf.data.TFRecordDataset(shard).as_numpy_iterator()):
+            yield number, tf.train.Example.FromString(record).features.feature
     except tf.errors.DataLossError as error:
         raise InputError(f"{shard}: damaged or cut off after record {number}; get it again") from error
+    except DecodeError as error:
+        raise InputError(f"{shard}: record {number} is no tf.Example; get the shard again") from error
+
+
+def _values(feature) -> list:
+    """What a feature holds, of whatever type."""
+    kind = feature.WhichOneof("kind")
+    return getattr(feature, kind).value if kind else []
 
 
 def _name(feature) -> str:
-    return os.path.basename(feature.bytes_list.value[0].decode("utf-8", "replace"))
+    return os.path.basename(_values(feature)[0].decode("utf-8", "replace"))
 
 
 def _true_label(shard: str, number: int, split: str, name: str) -> int:

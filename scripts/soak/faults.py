@@ -50,11 +50,11 @@ class Case:
         number = len(list(self.folder.glob("*.out")))
         return Run(argv, self.folder / f"{number}.out", user)
 
-    def linked_text(self) -> pathlib.Path:
-        """A folder of links to the text, of which one can be replaced."""
-        folder = self.folder / "data" / "manuals"
+    def linked(self, kind: str = "manuals", name: str = "data") -> pathlib.Path:
+        """A folder of links to the text or the images, of which one can be replaced."""
+        folder = self.folder / name / kind
         folder.mkdir(parents=True)
-        for file in (self.data / "manuals").iterdir():
+        for file in (self.data / kind).iterdir():
             (folder / file.name).symlink_to(file.resolve())
         return folder
 
@@ -125,7 +125,7 @@ def disk_full(case: Case) -> None:
 
 def damaged_record(case: Case) -> None:
     """A training file is cut off, or a bit flipped: exit 2, with its name; mended, the run ends as the unbroken."""
-    data = case.linked_text()
+    data = case.linked()
     victim = case.generator.choice(sorted(data.glob("train-*")))
     whole = victim.resolve()
     content = bytearray(whole.read_bytes())
@@ -149,9 +149,44 @@ def damaged_record(case: Case) -> None:
     assert not found, found[:3]
 
 
+def unfit_record(case: Case) -> None:
+    """A whole record whose image is cut off: exit 2, with file, record and reason; not TensorFlow's boilerplate."""
+    import tensorflow as tf
+
+    data = case.linked("images")
+    victim = case.generator.choice(sorted(data.glob("train-*")))
+    records = list(tf.data.TFRecordDataset(str(victim)).as_numpy_iterator())
+    number = case.generator.randrange(200)  # of four files: among the first that the steps read
+    example = tf.train.Example.FromString(records[number])
+    image = example.features.feature["image/encoded"].bytes_list
+    image.value[0] = image.value[0][: len(image.value[0]) // 3]
+    records[number] = example.SerializeToString()
+    victim.unlink()
+    with tf.io.TFRecordWriter(str(victim)) as writer:
+        for record in records:
+            writer.write(record)
+    run = case.start(name="resnet_nigt", data=data.parent, resnet_classification__shuffle_buffer=100)
+    _ends(run, 2, victim.name, f"record {number} ", "Invalid PNG data", "build the data again")
+
+
+def odd_names(case: Case) -> None:
+    """Brackets, stars, quotes and blanks in both paths: nothing differs, and two checkpoints are kept."""
+    name = "a [1] *? 'b' $c"
+    data = case.linked(name=name).parent
+    run = case.start(f"{name}/run", data=data)
+    assert run.wait_for(lambda: (run.directory / "ckpt-30.index").exists())
+    run.send(signal.SIGKILL)
+    run.wait()
+    assert case.start(f"{name}/run", data=data).wait() == 0
+    kept = {int(file.stem.partition("-")[2]) for file in run.directory.glob("ckpt-*.index")}
+    assert kept == {STEPS - 10, STEPS} and len(list(run.directory.glob("best_ckpt/*.index"))) == 1, kept
+    found = kills.differences(case.reference, run.directory.rename(case.folder / "run"))
+    assert not found, found[:3]
+
+
 def empty_shard(case: Case) -> None:
     """A file of no bytes: exit 2 before anything is written."""
-    data = case.linked_text()
+    data = case.linked()
     victim = case.generator.choice(sorted(data.glob("*.tfrecord")))
     victim.unlink()
     victim.touch()
@@ -324,6 +359,8 @@ FAULTS = (
     sigterm,
     disk_full,
     damaged_record,
+    unfit_record,
+    odd_names,
     empty_shard,
     half_a_checkpoint,
     another_run,

@@ -46,7 +46,7 @@ def arguments(
     """
     task, optimizer = name.split("_")
     folder, function = {"bert": ("manuals", "bert_pretraining"), "resnet": ("images", "resnet_classification")}[task]
-    settings = {f"{function}.data_dir": f"'{data / folder}'"} | _SMALL[task]
+    settings = {f"{function}.data_dir": repr(str(data / folder))} | _SMALL[task]
     if name == "resnet_nigt":
         settings["warmup_polynomial_decay.warmup_steps"] = 5
     settings |= {key.replace("__", "."): value for key, value in bindings.items()}

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -134,18 +135,18 @@ def count_records(file: str) -> int:
     return count
 
 
-def describe_damage(patterns: list[str]) -> str:
-    """One line that names the first file, and the record in it, that cannot be read; what to do.
+def find_damage(patterns: list[str], check: Callable[[tf.Tensor], object]) -> tuple[str, int, tf.errors.OpError] | None:
+    """The first file with a record that cannot be read or does not fit, the record's number and the error; None: none.
 
     Args:
-      patterns: Globs. All their files are read through.
+      patterns: As list_files takes them. All their files are read through.
+      check: Raises InvalidArgumentError in a graph where a serialized record does not fit.
     """
-    for pattern in patterns:
-        for file in list_files(pattern):
-            count = 0
-            try:
-                for _ in tf.data.TFRecordDataset(file):
-                    count += 1
-            except tf.errors.DataLossError:
-                return f"{file}: record {count} (counted from 0) is damaged or cut off; build the data again"
-    return f"{', '.join(patterns)}: a read failed that now succeeds; check the disk, then repeat the command"
+    for file in (file for pattern in patterns for file in list_files(pattern)):
+        number = 0
+        try:
+            for _ in tf.data.TFRecordDataset(file).map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True):
+                number += 1
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+            return file, number, error
+    return None

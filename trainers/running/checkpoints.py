@@ -1,5 +1,6 @@
 """A run's checkpoints after whatever ended it: damaged ones are set aside, unfinished ones removed."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -7,9 +8,20 @@ import shutil
 import tensorflow as tf
 from absl import logging
 
+from data.errors import reason
 from trainers.running.strategies import checkpoint_options
 
 _NUMBERED = re.compile(r"^(?P<name>.+)-(?P<number>\d+)\.index$")
+
+
+def plain(directory: pathlib.Path) -> pathlib.Path:
+    """A path to a directory that TensorFlow cannot take for a pattern, good until the process ends.
+
+    TensorFlow looks for `*`, `?` and brackets in a checkpoint's path when it reads or deletes one.
+    """
+    if not set(str(directory)) & set("*?[]\\"):
+        return directory
+    return pathlib.Path(f"/proc/self/fd/{os.open(directory, os.O_RDONLY | os.O_DIRECTORY)}")
 
 
 def recover(directory: pathlib.Path, name: str) -> int | None:
@@ -42,9 +54,12 @@ def recover(directory: pathlib.Path, name: str) -> int | None:
             logging.warning("%s is damaged (%s); trying %s", found[number], error, instead)
     _remove_leftovers(directory, name, whole)
     if whole:
-        paths = [found[number] for number in sorted(whole)]
-        # The state file is written under another name and renamed.
-        tf.compat.v1.train.update_checkpoint_state(str(directory), paths[-1], all_model_checkpoint_paths=paths)
+        # By their names alone, so that the directory can be moved; with times, for without one a manager never deletes
+        # a checkpoint. The state file is written under another name and renamed.
+        names, times = [f"{name}-{number}" for number in sorted(whole)], [float(n + 1) for n in range(len(whole))]
+        tf.compat.v1.train.update_checkpoint_state(
+            str(directory.absolute()), names[-1], names, all_model_checkpoint_timestamps=times
+        )
         return whole[0]
     (directory / "checkpoint").unlink(missing_ok=True)
     return None
@@ -57,7 +72,7 @@ def _damage(prefix: str) -> str | None:
         for tensor in reader.get_variable_to_shape_map():
             reader.get_tensor(tensor)
     except Exception as error:  # IndexError, RuntimeError, OpError …: as TensorFlow's status happens to be translated
-        return (str(error).splitlines() or [type(error).__name__])[0][:160]
+        return reason(error)
     return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import orbit
 import tensorflow as tf
 
-from data.errors import InputError
+from data.errors import InputError, reason
 from trainers.running.actions import Diverged
 from trainers.running.metrics_log import MetricsLog
 from trainers.running.strategies import checkpoint_options
@@ -74,9 +74,8 @@ class Controller(orbit.Controller):
                 restored = self.checkpoint_manager.checkpoint.restore(path, checkpoint_options())
                 restored.assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
             raise InputError(
-                f"{path}: is of another model or version of the code ({reason}); choose another MODEL_DIR"
+                f"{path}: is of another model or version of the code ({reason(error)}); choose another MODEL_DIR"
             ) from error
         return path
 

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shlex
 import sys
-import traceback
 
 import tensorflow as tf
 import tf_keras
@@ -14,14 +13,14 @@ from official.core import task_factory, train_lib
 
 from data import gfiles
 from data.documents import SPLITS
-from data.errors import InputError, RunError
+from data.errors import InputError, reason
 from trainers.exit_status import ExitStatus
 from trainers.experiment import Experiment
 from trainers.input import files as input_files
-from trainers.running import checkpoints, log, strategies
+from trainers.running import checkpoints, failures, log, strategies
 from trainers.running.actions import Diverged, Watch
 from trainers.running.controller import Controller
-from trainers.running.directory import DISK_FULL, RunDirectory, describe_device
+from trainers.running.directory import RunDirectory, describe_device
 from trainers.running.interruption import Interrupted, Interruption
 from trainers.running.metrics_log import MetricsLog
 from trainers.running.trainer import IterateTrainer
@@ -106,7 +105,7 @@ def build_trainer(
     try:
         model = task.build_model()
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"the model cannot be built ({_first_line(str(error))}); correct its sizes") from error
+        raise InputError(f"the model cannot be built ({reason(error)}); correct its sizes") from error
     optimizer = task.create_optimizer(parameters.trainer.optimizer_config, parameters.runtime)
     if hasattr(optimizer, "iterates"):
         # Its state must be there when a checkpoint is restored: an evaluation may come before the first step.
@@ -146,7 +145,9 @@ class _Run:
         interruption: Interruption,
     ):
         self._experiment, self._parameters = experiment, experiment.config
-        self._directory, self._chief = directory, chief
+        self._directory = directory
+        # TensorFlow's names of the run's own directory and of the chief's.
+        self._path, self._chief = checkpoints.plain(directory.path), checkpoints.plain(pathlib.Path(chief))
         self._task, self._interruption = task, interruption
         prepare(experiment)
         self._strategy = strategies.build(
@@ -169,7 +170,7 @@ class _Run:
             self._interruption.guard(self._last_words)
         try:
             with self._strategy.scope():
-                trainer = build_trainer(self._experiment, self._task, directory.path, log, self._interruption)
+                trainer = build_trainer(self._experiment, self._task, self._path, log, self._interruption)
             runner, watch = self._build_runner(trainer, log, mode)
             try:
                 self._train_or_evaluate(runner, trains)
@@ -177,7 +178,7 @@ class _Run:
                 watch.close()
             if trains:
                 with self._strategy.scope():
-                    trainer.export_best(directory.path / "export")
+                    trainer.export_best(self._path / "export")
             status = "ok"
         except Diverged as error:
             status = "diverged"
@@ -186,7 +187,8 @@ class _Run:
             status = "interrupted"
             logging.warning("%s at step %d; the same command goes on from there", error, self._checkpointed)
         except (OSError, tf.errors.OpError) as error:
-            raise self._explained(error) from error
+            patterns, step = _patterns(self._experiment), self._checkpointed
+            raise failures.explained(error, directory.path, step, patterns, self._task.check_record) from error
         finally:
             if trains:  # an evaluation says nothing about how the training ended
                 directory.update(status, int(trainer.global_step.numpy()) if trainer else start_step)
@@ -195,7 +197,7 @@ class _Run:
     def _find_start(self) -> int:
         """The step of the last whole checkpoint, which the chief finds; the other workers then copy what it has."""
         following = isinstance(self._directory, strategies.WorkerDirectory)
-        found = 0 if following else checkpoints.recover(self._directory.path, "ckpt") or 0
+        found = 0 if following else checkpoints.recover(self._path, "ckpt") or 0
         start_step = strategies.agree(self._strategy, found)
         if following:
             self._directory.follow()
@@ -224,34 +226,6 @@ class _Run:
             flush=True,
         )
 
-    def _explained(self, error: Exception) -> Exception:
-        """What a library's error means for the user: one of this project's exceptions, or the error itself."""
-        text, directory = str(error), self._directory.path
-        with open(os.devnull if _is_disk_full(error) else directory / "train.log", "a") as file:
-            traceback.print_exception(error, file=file)
-        if _is_disk_full(error):
-            return RunError(
-                f"{directory}: the disk is full; free some space, and the same command goes on from step "
-                f"{self._checkpointed}"
-            )
-        if isinstance(error, OSError):
-            return RunError(
-                f"{error.filename or directory}: {error.strerror}; mend that, and the same command goes on from step "
-                f"{self._checkpointed}"
-            )
-        if isinstance(error, tf.errors.DataLossError):
-            return InputError(input_files.describe_damage(_patterns(self._experiment)))
-        if isinstance(error, tf.errors.ResourceExhaustedError):
-            return RunError(
-                f"out of memory ({_first_line(text)}); lower batch_size or the model's sizes in the gin file"
-            )
-        if isinstance(error, tf.errors.InvalidArgumentError):
-            return InputError(
-                f"{self._parameters.task.train_data.input_path}: the records or the sizes in the gin file do not fit "
-                f"({_first_line(text)}); correct either"
-            )
-        return error
-
     def _build_runner(self, trainer: IterateTrainer, log: MetricsLog, mode: str):
         settings = self._parameters.trainer
         watch = Watch(trainer.global_step, self._checkpointed, settings.train_steps, self._task.metric, log)
@@ -260,7 +234,7 @@ class _Run:
             self._task,
             mode=mode,
             params=self._parameters,
-            model_dir=str(self._directory.path),
+            model_dir=str(self._path),
             trainer=trainer,
             train_actions=[watch],
             controller_cls=functools.partial(
@@ -268,18 +242,7 @@ class _Run:
                 log=log,
                 validation_interval=settings.validation_interval,
                 saved=self._saved,
-                start=os.path.join(self._chief, f"ckpt-{self._checkpointed}") if self._checkpointed else None,
+                start=str(self._chief / f"ckpt-{self._checkpointed}") if self._checkpointed else None,
             ),
         )
         return runner, watch
-
-
-def _is_disk_full(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in DISK_FULL
-    return any(os.strerror(number) in str(error) for number in DISK_FULL)
-
-
-def _first_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Graph execution error")]
-    return lines[0].strip()[:200] if lines else "no message"

@@ -9,7 +9,7 @@ import tempfile
 import tensorflow as tf
 from official.common import distribute_utils
 
-from data.errors import InputError
+from data.errors import InputError, reason
 
 # Tensors of a pod's workers come to the process that drives them, whose disk it is; a worker would write to its own.
 _IO_DEVICE = "/job:localhost"
@@ -37,9 +37,8 @@ def build(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
         try:
             return distribute_utils.get_distribution_strategy("tpu", tpu_address=tpu)
         except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise InputError(
-                f"strategy = 'tpu': no TPU to be had ({reason}); run on a TPU VM, or choose another"
+                f"strategy = 'tpu': no TPU to be had ({reason(error)}); run on a TPU VM, or choose another"
             ) from error
     if name == "multi_worker_mirrored":
         task_index()

@@ -88,26 +88,27 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
         logs = super().validation_step(inputs, model, metrics)
         return logs | {"weight": global_sum(tf.reduce_sum(inputs["masked_lm_weights"]))}
 
+    def check_record(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One sequence of a serialized record; InvalidArgumentError where the model's sizes do not fit it."""
+        loader = pretrain_dataloader.BertPretrainDataLoader(self.task_config.train_data)
+        features = loader._parse(loader._decode(record))
+        largest = tf.reduce_max([tf.reduce_max(features[name]) for name in ("input_word_ids", "masked_lm_ids")])
+        # A TPU's gather clips such a number in silence.
+        message = "vocabulary_size is too small for the token ids in the records"
+        vocabulary_size = self.task_config.model.encoder.get().vocab_size
+        with tf.control_dependencies([tf.debugging.assert_less(largest, vocabulary_size, message)]):
+            return tf.nest.map_structure(tf.identity, features)
+
     def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
         """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) or (batch, predictions)."""
-        loader = pretrain_dataloader.BertPretrainDataLoader(params)
-        vocabulary_size = self.task_config.model.encoder.get().vocab_size
-
-        def parse(record):
-            features = loader._parse(loader._decode(record))
-            largest = tf.reduce_max([tf.reduce_max(features[name]) for name in ("input_word_ids", "masked_lm_ids")])
-            # A TPU's gather clips such a number in silence.
-            message = "vocabulary_size is too small for the token ids in the records"
-            with tf.control_dependencies([tf.debugging.assert_less(largest, vocabulary_size, message)]):
-                return tf.nest.map_structure(tf.identity, features)
 
         def parse_weighted(record, weight):
-            features = parse(record)
+            features = self.check_record(record)
             return features | {"masked_lm_weights": features["masked_lm_weights"] * weight}
 
         if params.is_training:  # without a seed: the masking is in the records
             return input_order.training_examples(
-                params, lambda record, seed: parse(record), self.start_step, input_context
+                params, lambda record, seed: self.check_record(record), self.start_step, input_context
             )
         limit = self.task_config.evaluation_limit
         return input_order.evaluation_examples(params, parse_weighted, input_context, limit)

@@ -146,17 +146,7 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
 
         To evaluate, with float32 weights (batch,), 0 for the images that only fill up the last batch.
         """
-        decoder = classification_input.Decoder()
-        parser = _SeededParser(
-            crop=self.task_config.crop,
-            output_size=self.task_config.model.input_size[:2],
-            num_classes=self.task_config.model.num_classes,
-            decode_jpeg_only=params.decode_jpeg_only,
-            aug_crop=params.aug_crop,
-            dtype=params.dtype,
-            crop_area_range=params.crop_area_range,
-            center_crop_fraction=params.center_crop_fraction,
-        )
+        decoder, parser = classification_input.Decoder(), self._parser(params)
         if params.is_training:
             return input_order.training_examples(
                 params,
@@ -169,6 +159,29 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
             params,
             lambda record, weight: (*parser.checked(parse_evaluation(decoder.decode(record))), weight),
             input_context,
+        )
+
+    def check_record(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The whole image, as it was encoded, and the label; InvalidArgumentError where either is none.
+
+        A crop decodes its own part of a JPEG alone.
+        """
+        decoded = classification_input.Decoder().decode(record)
+        image = tf.io.decode_image(decoded["image/encoded"], channels=3, expand_animations=False)
+        return self._parser(self.task_config.train_data).checked(
+            (image, tf.cast(decoded["image/class/label"], tf.int32))
+        )
+
+    def _parser(self, params) -> "_SeededParser":
+        return _SeededParser(
+            crop=self.task_config.crop,
+            output_size=self.task_config.model.input_size[:2],
+            num_classes=self.task_config.model.num_classes,
+            decode_jpeg_only=params.decode_jpeg_only,
+            aug_crop=params.aug_crop,
+            dtype=params.dtype,
+            crop_area_range=params.crop_area_range,
+            center_crop_fraction=params.center_crop_fraction,
         )
 
 

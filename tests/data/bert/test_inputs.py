@@ -1,7 +1,9 @@
 """What the paper's text is built from, and what the user is told where that does not fit."""
 
 import bz2
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -125,3 +127,43 @@ def test_the_command_says_in_one_line_what_to_mend(arguments, message, tmp_path)
     lines = [line for line in result.stderr.splitlines() if line]
     assert result.returncode == 2 and len(lines) == 1 and re.match(message, lines[0]), result.stderr
     assert not (tmp_path / "data").exists()
+
+
+LONG = "x" * 200
+BOOKS = (
+    f"{LONG}/{LONG}/{LONG}.txt",  # longer than a file's name may be
+    "An Author/A Series, vol. [1] *?/The Book: 'Life' $HOME\n.TXT",
+    "An Author/100% {a} #1 & more.txt",
+    b"caf\xe9.txt",  # Latin-1
+    "…/-.txt",
+)
+
+
+def test_a_book_s_path_may_be_any(tmp_path):
+    for number, name in enumerate(BOOKS):
+        path = os.path.join(os.fsencode(tmp_path / "books"), os.fsencode(name))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(
+                f"Chapter {number}.{line} of a book that has some twelve words in it.\n" for line in range(40)
+            )
+    units = bert_sources.list_units(None, None, str(tmp_path / "books"))
+    assert all(len(unit.name) < 64 for unit in units)
+    options = bert_build.Options(vocab_size=300, dupe_factor=1, held_out=0.3, shards=1, held_out_shards=1)
+    content = bert_build.build(units, str(tmp_path / "text [1] *"), options)
+    assert content["sources"]["books"]["files"] == content["sources"]["books"]["documents"] == len(BOOKS)
+
+
+def test_a_dump_s_path_is_a_path_and_a_pattern_a_pattern(inputs, tmp_path):
+    """In a folder with brackets, beside the index of the multistream dump and what else is there."""
+    folder = tmp_path / "dump [20240101] *"
+    folder.mkdir()
+    name = "enwiki-20240101-pages-articles-multistream"
+    shutil.copy(inputs[0], folder / f"{name}.xml.bz2")
+    (folder / f"{name}-index.txt.bz2").write_bytes(bz2.compress(b"600:10:AccessibleComputing\n"))
+    (folder / "enwiki-20240101-md5sums.txt").write_text("0  a\n")
+    whole = bert_sources.list_units(str(inputs[0]), None, None)
+    articles = list(bert_sources.documents(whole[0]))
+    for dump in (folder, folder / f"{name}.xml.bz2", tmp_path / "dump ?20240101? ?" / "*.xml.bz2"):
+        (unit,) = bert_sources.list_units(str(dump), None, None)
+        assert list(bert_sources.documents(unit)) == articles

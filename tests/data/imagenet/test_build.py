@@ -214,6 +214,52 @@ def test_an_image_under_a_wrong_label_is_named(images, tmp_path):
     _refused(tmp_path, tmp_path, r"train-00000-of-00004: record 5, n\d+_5.JPEG, has label 1, not 4$")
 
 
+def _with(shard, number, change):
+    """Writes a shard again with one record changed, whole as TFRecords go."""
+    records = list(tf.data.TFRecordDataset(str(shard)).as_numpy_iterator())
+    records[number] = change(records[number])
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in records:
+            writer.write(record)
+
+
+def _image(change):
+    def changed(record):
+        example = tf.train.Example.FromString(record)
+        encoded = example.features.feature["image/encoded"].bytes_list
+        encoded.value[0] = change(encoded.value[0])
+        return example.SerializeToString()
+
+    return changed
+
+
+def _without_label(record):
+    example = tf.train.Example.FromString(record)
+    example.features.feature["image/class/label"].int64_list.value.pop()
+    return example.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            _image(lambda jpeg: jpeg[: len(jpeg) // 3]),
+            r"n\d+_\d+.JPEG, cannot be decoded \(.*Invalid JPEG data.*get the",
+        ),
+        (_image(lambda jpeg: jpeg[:-2]), r"n\d+_\d+.JPEG, cannot be decoded"),
+        (_image(lambda jpeg: jpeg[:20]), r"n\d+_\d+.JPEG, cannot be decoded"),
+        (_image(lambda jpeg: b"\x89PNG\r\n\x1a\n" + bytes(50)), r"n\d+_\d+.JPEG, cannot be decoded \(Invalid PNG"),
+        (_image(lambda jpeg: b"GIF89a"), r"n\d+_\d+.JPEG, is no JPEG; get the shard again"),
+        (_image(lambda jpeg: b""), r"n\d+_\d+.JPEG, is no JPEG; get the shard again"),
+        (_without_label, "has no image/class/label"),
+        (lambda record: record[:-7], "is no tf.Example; get the shard again"),
+    ],
+)
+def test_a_whole_record_that_holds_no_image_is_named(copy, tmp_path, change, said):
+    _with(copy / "train-00001-of-00004", 7, change)
+    _refused(copy, tmp_path, f"train-00001-of-00004: record 7,? {said}")
+
+
 def test_the_png_among_the_jpegs_becomes_one(images, tmp_path):
     """ILSVRC2012's n02105855_2933.JPEG is a PNG, and decode_jpeg would fail on it in the middle of an epoch."""
     pixels = tf.io.decode_jpeg(images["train"][0][1])

@@ -1,6 +1,7 @@
 """The paper's ResNet-50 at 224 × 224 from the paper's gin files, on real photographs in ImageNet's shape, on a CPU."""
 
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from official.vision.ops import preprocess_ops
 from data.imagenet import build as imagenet_build
 from data.imagenet import photographs
 from data.imagenet.labels import true_label
+from scripts.soak.forked import Run
 from tests.trainers.tasks.killed_run import killed_and_repeated, losses
 from trainers import gin_files
 from trainers.tasks import resnet
@@ -103,6 +105,28 @@ def test_the_model_is_resnet_50_and_decays_once(images, name):
     config = experiment.config.task
     assert config.losses.label_smoothing == 0 and not config.model.norm_activation.use_sync_bn
     assert (config.model.norm_activation.norm_momentum, config.model.norm_activation.norm_epsilon) == (0.9, 1e-5)
+
+
+def test_a_jpeg_that_is_cut_off_in_training_is_named(images, tmp_path):
+    """The crops read parts of it alone; the message is that of the whole."""
+    folder = tmp_path / "images [1]"
+    shutil.copytree(images, folder)
+    (file,) = folder.glob("train-*")
+    records = list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
+    example = tf.train.Example.FromString(records[2])
+    encoded = example.features.feature["image/encoded"].bytes_list
+    encoded.value[0] = encoded.value[0][: len(encoded.value[0]) // 3]
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for record in (*records[:2], example.SerializeToString(), *records[3:]):
+            writer.write(record)
+    small = {"depth": 10, "width": 0.125, "image_size": 32}
+    bindings = _bindings(folder, **{f"resnet_classification.{name}": value for name, value in small.items()})
+    arguments = ["train", "--gin_file=configs/paper/resnet_nigt.gin", f"--model_dir={tmp_path / 'run'}"]
+    run = Run([*arguments, *(f"--gin_param={binding}" for binding in bindings)], tmp_path / "out")
+    assert run.wait(300) == 2, run.text()
+    (line,) = run.message()
+    assert f"{file}: record 2 (counted from 0) does not fit: " in line
+    assert "Invalid JPEG data" in line and "Detected" not in line
 
 
 @pytest.mark.heavy

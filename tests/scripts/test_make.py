@@ -1,0 +1,31 @@
+"""What the Makefile hands to the shell: a value arrives whole, whatever is in it."""
+
+import subprocess
+
+import pytest
+
+from tests.conftest import ROOT
+
+VALUE = "a b/[x] *?'\"; `echo no` $(echo no) #, é"
+
+
+@pytest.mark.parametrize(
+    ("target", "variable"),
+    [
+        *(("bert-nigt", variable) for variable in ("MODEL_DIR", "SEED", "THREADS")),
+        *(("imagenet-data", variable) for variable in ("DATA_DIR", "TARS", "TFDS", "RECORDS", "WORKERS")),
+        *(("bert-data", variable) for variable in ("DATA_DIR", "DUMP", "TFDS", "BOOKS", "VOCABULARY", "BEAM")),
+        *(("resnet-sgd-sweep", variable) for variable in ("STORAGE", "WORKERS")),
+        ("figure1", "RESULTS"),
+        ("study", "HOURS"),
+        ("soak", "OUTPUT"),
+    ],
+)
+def test_a_value_reaches_the_command_whole(target, variable):
+    given = VALUE.replace("$", "$$")
+    made = subprocess.run(
+        ["make", "-n", target, f"{variable}={given}", "SCALE=laptop"], cwd=ROOT, capture_output=True, text=True
+    )
+    command = made.stdout.rpartition("python -m ")[2]
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, cwd="/").stdout
+    assert f"--{variable.lower()}={VALUE}" in words.split("\0"), made.stdout + made.stderr
