@@ -216,7 +216,7 @@ def _train(paths: list[str], options: Options) -> list[str]:
     def sample():
         size = 0
         for bucket in range(options.shards):
-            for body in spill.merge(paths, options.first_bucket("train") + bucket):
+            for _, body in spill.merge(paths, options.first_bucket("train") + bucket):
                 yield body
                 size += len(body)
                 if size >= _VOCABULARY_SAMPLE:

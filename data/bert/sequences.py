@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import itertools
 import random
 import re
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from data import masking
 from data.bert.tokens import Encoder
+from data.errors import InputError
 from data.vocabulary import Special
 
 # Of the documents, how many are cut into shorter sequences (short_seq_prob of Devlin et al.'s script).
@@ -108,6 +110,7 @@ def _cut_at_sentences(places: list[int], target: int, longest: int) -> np.ndarra
 def pairs(
     ids: np.ndarray,
     bounds: list[list[int]],
+    titles: list[bytes],
     seq_length: int,
     generators: list[np.random.Generator],
     special: Special,
@@ -117,12 +120,33 @@ def pairs(
 
     Args:
       ids, bounds, seq_length, generators: As of `single`, and so is the result.
+      titles: Of the documents; neighbours of one title are parts of one document.
+
+    Raises:
+      InputError: They are all of one document: there is no other to draw from.
     """
-    return [_pack_pairs(ids, _draw_pairs(bounds, seq_length - 3, one), seq_length, special) for one in generators]
+    ends = np.flatnonzero(np.array([one != other for one, other in itertools.pairwise(titles)], bool)) + 1
+    if not len(ends):
+        raise InputError(
+            "PAIRS=1: a file would hold one document alone, and no second half can come from another; give more text, "
+            "or fewer files (SHARDS=, --held_out_shards=)"
+        )
+    edges = np.concatenate([[0], ends, [len(titles)]])
+    own = np.searchsorted(edges, np.arange(len(titles)), side="right")
+    document = list(zip(edges[own - 1].tolist(), edges[own].tolist(), strict=True))
+    return [
+        _pack_pairs(ids, _draw_pairs(bounds, document, seq_length - 3, one), seq_length, special) for one in generators
+    ]
 
 
-def _draw_pairs(bounds: list[list[int]], longest: int, generator: np.random.Generator) -> np.ndarray:
-    """(begin and end of A, begin and end of B, whether B is random), int [N, 5]."""
+def _draw_pairs(
+    bounds: list[list[int]], document: list[tuple[int, int]], longest: int, generator: np.random.Generator
+) -> np.ndarray:
+    """(begin and end of A, begin and end of B, whether B is random), int [N, 5].
+
+    Args:
+      document: Of each text, the first and the end of those that are parts of the same document.
+    """
     chance = random.Random(int(generator.integers(2**63)))  # NumPy takes microseconds for one number
     found = []
     for number, places in enumerate(bounds):
@@ -138,7 +162,7 @@ def _draw_pairs(bounds: list[list[int]], longest: int, generator: np.random.Gene
             a = [places[begin], places[begin + of_a]]
             is_random = sentence - begin == 1 or chance.random() < 0.5
             if is_random:
-                b = _elsewhere(bounds, number, target - (a[1] - a[0]), chance)
+                b = _elsewhere(bounds, document[number], target - (a[1] - a[0]), chance)
                 sentence = begin + of_a  # the rest of the chunk is not used: it comes again
             else:
                 b = [places[begin + of_a], places[sentence]]
@@ -147,11 +171,10 @@ def _draw_pairs(bounds: list[list[int]], longest: int, generator: np.random.Gene
     return np.array(found, np.int64).reshape(-1, 5)
 
 
-def _elsewhere(bounds: list[list[int]], number: int, wanted: int, chance: random.Random) -> list[int]:
-    for _ in range(10):
-        other = chance.randrange(len(bounds))
-        if other != number:
-            break
+def _elsewhere(bounds: list[list[int]], own: tuple[int, int], wanted: int, chance: random.Random) -> list[int]:
+    other = chance.randrange(len(bounds) - (own[1] - own[0]))
+    if other >= own[0]:
+        other += own[1] - own[0]
     places = bounds[other]
     first = last = chance.randrange(len(places) - 1)
     while last < len(places) - 1:

@@ -76,8 +76,8 @@ class Spill:
         self._held, self._size = [], 0
 
 
-def merge(paths: list[str], bucket: int) -> Iterator[str]:
-    """A bucket's texts in the order of their keys, each once; memory does not grow with the bucket.
+def merge(paths: list[str], bucket: int) -> Iterator[tuple[bytes, str]]:
+    """A bucket's texts in the order of their keys, each once, after a hash of its title; memory does not grow.
 
     Args:
       paths: Of all spills, in any order.
@@ -87,7 +87,7 @@ def merge(paths: list[str], bucket: int) -> Iterator[str]:
     last = b""
     for key, encoded in heapq.merge(*(_read(path, bucket, piece) for path in paths)):
         if key != last:  # an article that two parts of a dump, or two books of one text and title, have in common
-            yield encoded.decode("utf-8")
+            yield key[:_TITLE_BYTES], encoded.decode("utf-8")
         last = key
 
 

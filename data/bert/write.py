@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -73,36 +74,49 @@ def write(bucket: Bucket) -> dict:
     )
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(_Shard(bucket.folder, name)) for name in bucket.names]
-        for number, texts in enumerate(_blocks(spill.merge(paths, bucket.place))):
-            counts["documents"] += len(texts)
-            counts["words"] += sum(body.count(" ") + body.count("\n") + 1 for body in texts)
-            _write_block(bucket, number, texts, files, counts)
+        for number, block in enumerate(_blocks(spill.merge(paths, bucket.place), 2 if bucket.next_sentence else 1)):
+            counts["documents"] += len(block)
+            counts["words"] += sum(body.count(" ") + body.count("\n") + 1 for _, body in block)
+            _write_block(bucket, number, block, files, counts)
         written = {name: entry for file in files for name, entry in file.finish().items()}
     content = {"inputs": inputs, "files": written, "counts": counts}
     gfiles.write_json(bucket.record, content)
     return content
 
 
-def _blocks(texts):
-    held, size = [], 0
-    for body in texts:
-        held.append(body)
+def _blocks(texts: Iterable[tuple[bytes, str]], titles: int) -> Iterator[list[tuple[bytes, str]]]:
+    """The (title, text) of a bucket in blocks of _BLOCK characters or more, each of so many titles at least.
+
+    A bucket of fewer is one block.
+    """
+    whole: list[tuple[bytes, str]] = []
+    held: list[tuple[bytes, str]] = []
+    size = 0
+    for title, body in texts:
+        held.append((title, body))
         size += len(body)
-        if size >= _BLOCK:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
+        if size >= _BLOCK and len({own for own, _ in held}) >= titles:
+            if whole:
+                yield whole
+            whole, held, size = held, [], 0
+    if whole and len({own for own, _ in held}) >= titles:
+        yield whole
+        whole = []
+    if whole or held:
+        yield whole + held
 
 
-def _write_block(bucket: Bucket, block: int, texts: list[str], files: list["_Shard"], counts: dict[str, int]) -> None:
+def _write_block(
+    bucket: Bucket, number: int, block: list[tuple[bytes, str]], files: list["_Shard"], counts: dict[str, int]
+) -> None:
     encoder, special, size = _encoder(bucket.vocabulary)
     # Chance is a function of what is being made: neither of the worker nor of what it made before.
     split = SPLITS.index(bucket.split)
-    chance = [np.random.default_rng([bucket.seed, split, bucket.number, one, block]) for one in range(len(files))]
-    ids, bounds = sequences.encode_sentences(texts, encoder)
+    chance = [np.random.default_rng([bucket.seed, split, bucket.number, one, number]) for one in range(len(files))]
+    titles, texts = zip(*block, strict=True)
+    ids, bounds = sequences.encode_sentences(list(texts), encoder)
     if bucket.next_sentence:
-        passes = sequences.pairs(ids, bounds, bucket.seq_length, chance, special)
+        passes = sequences.pairs(ids, bounds, list(titles), bucket.seq_length, chance, special)
     else:
         cuts = chance if bucket.split == "train" else [None]
         passes = sequences.single(ids, bounds, bucket.seq_length, cuts, special)

@@ -11,6 +11,8 @@ from official.nlp.tools import tokenization
 from data import vocabulary
 from data.bert import build as bert_build
 from data.bert import sequences as bert_sequences
+from data.bert import write as bert_write
+from data.errors import InputError
 from tests.data.bert.text import LENGTH, PREDICTIONS, masked, read, split_of
 
 
@@ -74,13 +76,45 @@ def _length(value):
     return len(getattr(value, value.WhichOneof("kind")).value)
 
 
+def _titles(bounds):
+    return [str(number).encode() for number in range(len(bounds))]
+
+
+def test_a_random_second_half_is_of_another_document_however_few_there_are(encoder):
+    """Two documents, one of them in three parts; each has words of its own."""
+    texts = ["Red apples fall. Red apples rot. Red apples grow. " * 9] * 3 + ["Blue birds sing. Blue birds fly. " * 9]
+    ids, bounds = bert_sequences.encode_sentences(texts, encoder)
+    special, titles = vocabulary.Special(), [b"apples"] * 3 + [b"birds"]
+    chance = [np.random.default_rng(number) for number in range(5)]
+    red, blue = (encoder.encode([word])[0][0] for word in ("red", "blue"))
+    found = collections.Counter()
+    for one in bert_sequences.pairs(ids, bounds, titles, 48, chance, special):
+        for row, types, label in zip(one.word_ids, one.types, one.labels, strict=True):
+            colours = [{red, blue} & set(row[types == side].tolist()) for side in (0, 1)]
+            if all(colours):
+                found[int(label), colours[0] == colours[1]] += 1
+    assert found[1, False] > 20 and found[0, True] > 20 and set(found) == {(1, False), (0, True)}
+    with pytest.raises(InputError, match="PAIRS=1: a file would hold one document alone"):
+        bert_sequences.pairs(ids, bounds, [b"apples"] * 4, 48, chance, special)
+
+
+def test_a_block_of_pairs_has_two_documents_where_there_are_two(monkeypatch):
+    monkeypatch.setattr(bert_write, "_BLOCK", 10)
+    texts = [(title, "x" * 6) for title in [b"a"] * 5 + [b"b"] * 2 + [b"c"] * 4]
+    for titles in (1, 2):
+        blocks = list(bert_write._blocks(iter(texts), titles))
+        assert [pair for block in blocks for pair in block] == texts and len(blocks) > 1
+        assert all(len({title for title, _ in block}) >= titles for block in blocks)
+    assert list(bert_write._blocks(iter(texts[:5]), 2)) == [texts[:5]] and list(bert_write._blocks(iter([]), 2)) == []
+
+
 def test_pairs_are_those_of_the_official_script(official, encoder, monkeypatch):
     """As many, as often random, as long; its 4 passes against 20 of ours."""
     monkeypatch.setattr(bert_sequences, "SHORT_SHARE", 0.0)
     theirs = read([official[0]], pairs=True)
     ids, bounds = bert_sequences.encode_sentences(official[1], encoder)
     chance = [np.random.default_rng(number) for number in range(20)]
-    passes = bert_sequences.pairs(ids, bounds, LENGTH, chance, vocabulary.Special())
+    passes = bert_sequences.pairs(ids, bounds, _titles(bounds), LENGTH, chance, vocabulary.Special())
     counts = [len(one.word_ids) for one in passes]
     assert np.mean(counts) == pytest.approx(len(theirs["input_mask"]) / 4, rel=0.02)
     labels = np.concatenate([one.labels for one in passes])
@@ -100,7 +134,7 @@ def test_next_sentences_are_next(encoder, documents):
     """Where the label is 0, A and B together are a piece of one document; where it is 1, with few exceptions not."""
     texts = [document.text for document in documents[::2]]
     ids, bounds = bert_sequences.encode_sentences(texts, encoder)
-    (one,) = bert_sequences.pairs(ids, bounds, 128, [np.random.default_rng(0)], vocabulary.Special())
+    (one,) = bert_sequences.pairs(ids, bounds, _titles(bounds), 128, [np.random.default_rng(0)], vocabulary.Special())
     haystack = b"\xff\xff".join(ids[places[0] : places[-1]].astype("<u2").tobytes() for places in bounds)
     found = collections.defaultdict(list)
     for row, types, label in zip(one.word_ids[::9], one.types[::9], one.labels[::9], strict=True):
