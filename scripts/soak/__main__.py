@@ -15,7 +15,7 @@ import traceback
 
 from absl import app, flags
 
-from scripts.soak import bad_gin, faults, kills
+from scripts.soak import bad_gin, faults, kills, sweeps
 from scripts.soak.forked import Run, arguments
 from trainers.checkout import ROOT, describe_commit
 from trainers.running.directory import write_atomically
@@ -143,7 +143,9 @@ def main(argv: list[str]) -> int:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="soak-"))
     soak, begun = Soak(folder, pathlib.Path(values.data_dir).resolve(), seed), time.monotonic()
     generator = random.Random(seed + 1)
-    rounds = [(soak.kill, name, KILLS) for name in RUNS] + [(soak.fault, fault) for fault in faults.FAULTS]
+    rounds = [(soak.kill, name, KILLS) for name in RUNS] + [
+        (soak.fault, fault) for fault in faults.FAULTS + sweeps.FAULTS
+    ]
     rounds += [(soak.slips, SLIPS)] * 3
     waiting: list = []
     while time.monotonic() - begun < 60 * values.minutes:

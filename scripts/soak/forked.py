@@ -114,9 +114,7 @@ class Run:
 
     def step(self) -> int:
         """The last step that its log tells of in this or an earlier process; 0 before."""
-        log = self.directory / "train.log"
-        lines = [line.split(" step ")[1] for line in _text(log).splitlines() if " step " in line and "loss" in line]
-        return int(lines[-1].split("/")[0]) if lines else 0
+        return last_step(self.directory)
 
     def message(self) -> list[str]:
         """The lines that the command printed as its own, without what libraries say."""
@@ -125,6 +123,13 @@ class Run:
     def text(self) -> str:
         """All that was printed."""
         return _text(self.output)
+
+
+def last_step(directory: pathlib.Path) -> int:
+    """Of a run's directory: the last step that its log tells of; 0 before."""
+    log = directory / "train.log"
+    lines = [line.split(" step ")[1] for line in _text(log).splitlines() if " step " in line and "loss" in line]
+    return int(lines[-1].split("/")[0]) if lines else 0
 
 
 def _text(path: pathlib.Path) -> str:

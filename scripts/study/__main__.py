@@ -14,7 +14,7 @@ from absl import flags
 from data import command_line
 from data.errors import InputError
 from scripts.study import choice, plan, report
-from scripts.sweep.training import Ended, Training, Trainings, run_all, stop_on_signals
+from scripts.sweep.training import Ended, Pace, Training, Trainings, run_all, stop_on_signals
 from trainers.exit_status import ExitStatus
 
 _COMMAND = "python -m scripts.study"
@@ -92,6 +92,7 @@ class Study:
             if training.name in finished:
                 self._runner.forget(training)
         print(f"study: {len(waiting)} runs: {waiting[0].name} … {waiting[-1].name}", flush=True)
+        self._left, self._pace = len(waiting), Pace(self._workers)
         return run_all(self._in_time(waiting), self._runner, self._workers, self._done) and self.status == 0
 
     def _in_time(self, waiting: list[Training]):
@@ -106,6 +107,9 @@ class Study:
         line = f"study: {time.strftime('%H:%M:%S')} {training.name} {ended.status.name.lower()}{value}"
         if ended.status in (ExitStatus.FAILED, ExitStatus.BAD_INPUT):
             line += f": {ended.message}"
+        if ended.status in (ExitStatus.DONE, ExitStatus.DIVERGED):
+            self._left -= 1
+            line += f"; {self._pace.after(ended, self._left)}"
         print(line, flush=True)
         if ended.status not in (ExitStatus.DONE, ExitStatus.DIVERGED) and self.status == ExitStatus.DONE:
             self.status = ended.status

@@ -17,7 +17,7 @@ from absl import flags
 from data import command_line
 from scripts.arm import Arm
 from scripts.sweep import grid, queue
-from scripts.sweep.training import Training, Trainings, stop_on_signals
+from scripts.sweep.training import Ended, Pace, Training, Trainings, in_threads, stop_on_signals
 from trainers import gin_files
 from trainers.checkout import ROOT
 from trainers.exit_status import ExitStatus
@@ -73,8 +73,8 @@ def main() -> int:
 
 def _work(study: queue.Queue, trials: dict[grid.Point, Training], runner: Trainings, workers: int) -> ExitStatus:
     """Has the workers share the points until none waits; the exit status."""
-    statuses: list[ExitStatus] = []
-    stopping = threading.Event()
+    bad: list[Ended] = []
+    stopping, pace = threading.Event(), Pace(workers)
 
     def stop() -> None:
         stopping.set()
@@ -91,23 +91,24 @@ def _work(study: queue.Queue, trials: dict[grid.Point, Training], runner: Traini
             print(f"sweep: {trials[claimed.point].name} started", flush=True)
             with claimed:
                 ended = runner.run(trials[claimed.point])
-                claimed.tell(ended)
+                is_ours = claimed.tell(ended)
             if ended.status == ExitStatus.INTERRUPTED and not stopping.is_set():
                 stop()
-            statuses.append(ended.status)
             value = "" if ended.selection is None else f" {ended.selection:.4f} on selection"
             problem = f": {ended.message}" if ended.status in (ExitStatus.FAILED, ExitStatus.BAD_INPUT) else ""
-            print(f"sweep: {trials[claimed.point].name} {ended.status.name.lower()}{value}{problem}", flush=True)
-            if ended.status == ExitStatus.BAD_INPUT:
+            line = f"sweep: {trials[claimed.point].name} {ended.status.name.lower()}{value}{problem}"
+            if not is_ours:
+                line += "; another worker had taken it for dead and claimed it again: one result counts"
+            if ended.status not in (ExitStatus.BAD_INPUT, ExitStatus.INTERRUPTED):
+                line += f"; {pace.after(ended, study.left(trials))}"
+            print(line, flush=True)
+            if ended.status == ExitStatus.BAD_INPUT and is_ours:
+                bad.append(ended)
                 stop()
 
     stop_on_signals(stop)
-    threads = [threading.Thread(target=work) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if ExitStatus.BAD_INPUT in statuses:
+    in_threads(work, workers, stop)
+    if bad:
         return ExitStatus.BAD_INPUT
     if stopping.is_set():
         return ExitStatus.INTERRUPTED

@@ -1,5 +1,6 @@
 """One training run as a process of its own, and several of them side by side."""
 
+import concurrent.futures
 import csv
 import ctypes
 import dataclasses
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 from data.errors import InputError
@@ -62,11 +64,13 @@ class Ended:
       status: The process's.
       message: The last line that it wrote to stderr.
       selection: The metric on the selection data after the last step; None where the run did not get there.
+      seconds: That the process took.
     """
 
     status: ExitStatus
     message: str
     selection: float | None
+    seconds: float = 0.0
 
 
 class Trainings:
@@ -89,6 +93,7 @@ class Trainings:
         with self._lock:
             if self._stopped:
                 return Ended(ExitStatus.INTERRUPTED, "stopped", None)
+            begun = time.monotonic()
             process = subprocess.Popen(
                 training.command(self._runs, self._threads),
                 cwd=ROOT,
@@ -101,6 +106,7 @@ class Trainings:
             )
             self._processes.add(process)
         _, errors = process.communicate()
+        seconds = time.monotonic() - begun
         with self._lock:
             self._processes.remove(process)
         message = (errors.strip().splitlines() or ["no message"])[-1]
@@ -111,7 +117,7 @@ class Trainings:
         if status in (ExitStatus.DONE, ExitStatus.DIVERGED):
             self._collect(training)
         selection = selection_value(self._runs / training.name) if status == ExitStatus.DONE else None
-        return Ended(status, message, selection)
+        return Ended(status, message, selection, seconds)
 
     def forget(self, training: Training) -> None:
         """Has it begin anew."""
@@ -131,6 +137,44 @@ class Trainings:
             fcntl.flock(file, fcntl.LOCK_EX)
             directory = str(self._runs / training.name)
             collect.collect([directory], str(self._output), training.phase, self._command, replace=True)
+
+
+class Pace:
+    """What the runs that have finished say about those that are left.
+
+    Args:
+      workers: Runs at a time.
+    """
+
+    def __init__(self, workers: int):
+        self._workers, self._seconds = workers, []
+
+    def after(self, ended: Ended, left: int) -> str:
+        """ "3 runs left, about 12 min"; without a time as long as none has finished."""
+        if ended.status in (ExitStatus.DONE, ExitStatus.DIVERGED):
+            self._seconds.append(ended.seconds)
+        text = f"{left or 'no'} run{'s' if left > 1 else ''} left"
+        if not left or not self._seconds:
+            return text
+        seconds = sum(self._seconds) / len(self._seconds) * left / min(left, self._workers)
+        units = ((seconds, "s", 120), (seconds / 60, "min", 120), (seconds / 3600, "h", math.inf))
+        return f"{text}, about " + next(f"{value:.0f} {unit}" for value, unit, below in units if value < below)
+
+
+def in_threads(work: Callable[[], None], workers: int, stop: Callable[[], None]) -> None:
+    """Does so many of it side by side. What one raises stops all, and is raised here when they have ended."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException:
+            stop()
+            raise
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(guarded) for _ in range(workers)]
+    for future in futures:
+        future.result()
 
 
 def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done) -> bool:
@@ -157,11 +201,7 @@ def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done
             if not fine[-1]:
                 runner.stop()
 
-    threads = [threading.Thread(target=work) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, workers, runner.stop)
     return all(fine)
 
 

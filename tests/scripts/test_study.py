@@ -15,11 +15,12 @@ from scripts.figures import collect
 from scripts.figures import sweep as sweep_figure
 from scripts.study import choice, comparison, plan, report
 from scripts.study.__main__ import Study
-from scripts.sweep.training import Trainings
+from scripts.sweep.training import Ended, Trainings
 from tests.conftest import ROOT
 from tests.scripts.figures.notebooks import execute, stored
 from tests.scripts.figures.test_results import make_run
 from trainers import gin_files
+from trainers.exit_status import ExitStatus
 
 NIGT, SGD = plan.arms_of("resnet")
 
@@ -223,6 +224,25 @@ def test_an_arm_waits_for_the_one_whose_point_it_takes(tmp_path):
     for group, what in groups.items():
         with pytest.raises(InputError, match=f"takes the {what} of NIGT: run that first"):
             study.run([group])
+
+
+def test_a_finished_run_tells_how_many_are_left_and_for_how_long(tmp_path, capsys):
+    class Runner:
+        def run(self, training):
+            return Ended(ExitStatus.DONE, "", 0.5, 150.0)
+
+        def stop(self):
+            raise AssertionError("nothing failed")
+
+    study = Study(tmp_path / "results", Runner(), 1, None, again=False)
+    assert study._run_all([NIGT.tuning(point) for point in plan.points(NIGT, plan.GRID)[:3]])
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 4 and said[0].startswith("study: 3 runs: ") and "about" not in said[0]
+    assert [line.partition("; ")[2] for line in said[1:]] == [
+        "2 runs left, about 5 min",
+        "1 run left, about 2 min",
+        "no run left",
+    ]
 
 
 def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from trainers.checkout import git_state
 from trainers.experiment import Experiment
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+LOCK = ".lock"
 _RESERVE = ".reserve"
 _KEPT = ("run_id", "started", "status", "steps", "preemptions")  # of run.json, when a run goes on
 _TRIES_FOR_A_NAME = 30  # a tenth of a second each
@@ -102,7 +103,7 @@ class RunDirectory:
 
     def _lock(self) -> None:
         # The kernel lets go of it when the process ends, however it does.
-        self._lock_file = open(self.path / ".lock", "a+")
+        self._lock_file = open(self.path / LOCK, "a+")
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -163,6 +164,18 @@ class RunDirectory:
         """Files under the temporary names of a process that was killed; it held the lock, so none is alive."""
         for file in self.path.glob(".*.partial"):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
+
+
+def is_locked(file: pathlib.Path) -> bool:
+    """Whether a process holds the lock."""
+    try:
+        with open(file) as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:

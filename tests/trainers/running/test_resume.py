@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from scripts.soak import faults, kills
+from scripts.soak import faults, kills, sweeps
 from scripts.soak.forked import Run, arguments
 
 SEED = 20
@@ -68,13 +68,13 @@ def test_the_same_twice_is_bit_identical_and_a_difference_is_seen(reference, lap
     assert kills.differences(reference, again)
 
 
-HEAVY = ("clock_jumps", "two_runs", "divergence")
+HEAVY = ("clock_jumps", "two_runs", "divergence", *(fault.__name__ for fault in sweeps.FAULTS))
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "fault",
-    [pytest.param(f, marks=pytest.mark.heavy if f.__name__ in HEAVY else ()) for f in faults.FAULTS],
+    [pytest.param(f, marks=pytest.mark.heavy if f.__name__ in HEAVY else ()) for f in faults.FAULTS + sweeps.FAULTS],
     ids=lambda fault: fault.__name__,
 )
 def test_nothing_is_lost(fault, reference, laptop_data, tmp_path):

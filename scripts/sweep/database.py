@@ -1,0 +1,133 @@
+"""Optuna's database with patience: an access that fails for the moment is tried again, for minutes."""
+
+import functools
+import math
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import optuna
+import sqlalchemy
+from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
+from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.storages._rdb.models import TrialHeartbeatModel, TrialModel
+from optuna.trial import TrialState
+from sqlalchemy import exc
+
+from data.errors import RunError
+
+PATIENCE_SECONDS = 600
+LONG_SECONDS = 10  # so long a wait is told of
+_LONGEST_PAUSE = 3  # between two tries
+ERRORS = (exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
+T = TypeVar("T")
+
+
+class Patience:
+    """Calls what uses the database, again and again while it is locked or cannot be reached.
+
+    Args:
+      name: Of the database, as it may be shown.
+    """
+
+    def __init__(self, name: str):
+        self._name, self._is_told, self._last_trouble = name, False, -math.inf
+
+    def __call__(self, access: Callable[[], T], other_failures: int = 0) -> T:
+        """What the access returns; it is one transaction, which a failure undoes.
+
+        Args:
+          access: What to call.
+          other_failures: How many that do not look as if they would pass are tried again, too.
+
+        Raises:
+          RunError: The database has not answered for PATIENCE_SECONDS.
+        """
+        begun, pause = time.monotonic(), 0.1
+        while True:
+            try:
+                result = access()
+            except (*ERRORS, ConnectionError) as error:
+                if not _may_pass(error):
+                    if not other_failures:
+                        raise
+                    other_failures -= 1
+                waited = time.monotonic() - begun
+                if waited > PATIENCE_SECONDS:
+                    raise RunError(
+                        f"{self._name}: {reason(error)}, for {waited / 60:.0f} minutes; mend that, then repeat the "
+                        "command: it goes on"
+                    ) from error
+                if waited > LONG_SECONDS and not self._is_told:  # once, whoever of the threads is the first
+                    self._is_told = True
+                    minutes = f"{PATIENCE_SECONDS / 60:.0f} minutes"
+                    print(f"sweep: {self._name}: {reason(error)}; trying again for {minutes}", flush=True)
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                self._is_told = False
+                if time.monotonic() - begun > LONG_SECONDS:
+                    self.note_trouble()
+                return result
+
+    def note_trouble(self) -> None:
+        """Something kept workers from the database, or moved its clock, until now."""
+        self._last_trouble = time.monotonic()
+
+    @property
+    def calm_seconds(self) -> float:
+        """For how long the database has answered promptly, by a steady clock; as far as this process knows."""
+        return time.monotonic() - self._last_trouble
+
+
+class PatientStorage(_CachedStorage):
+    """Optuna's storage; every access has patience."""
+
+    def __init__(self, backend: RDBStorage, patience: Patience):
+        super().__init__(backend)
+        self.patience = patience
+        self._clock_ahead: float | None = None
+
+    def heartbeat_ages(self, study_id: int) -> dict[int, float]:
+        """Seconds since the last heartbeat, by the database's clock, of the trials at work, by id."""
+        with self._backend.engine.connect() as connection:
+            now = connection.execute(sqlalchemy.select(sqlalchemy.func.now())).scalar_one().replace(tzinfo=None)
+            beats = connection.execute(
+                sqlalchemy.select(TrialHeartbeatModel.trial_id, TrialHeartbeatModel.heartbeat)
+                .join(TrialModel, TrialModel.trial_id == TrialHeartbeatModel.trial_id)
+                .where(TrialModel.study_id == study_id, TrialModel.state == TrialState.RUNNING)
+            ).all()
+        ahead = (now - now.min).total_seconds() - time.monotonic()
+        if self._clock_ahead is not None and abs(ahead - self._clock_ahead) > LONG_SECONDS:  # it was set, or we slept
+            self.patience.note_trouble()
+        self._clock_ahead = ahead
+        return {trial_id: (now - beat).total_seconds() for trial_id, beat in beats}
+
+
+def _patient(method):
+    @functools.wraps(method)
+    def called(self, *args, **kwargs):
+        return self.patience(lambda: method(self, *args, **kwargs))
+
+    return called
+
+
+for _name in (*BaseStorage.__abstractmethods__, *BaseHeartbeat.__abstractmethods__, "heartbeat_ages"):
+    setattr(PatientStorage, _name, _patient(getattr(PatientStorage, _name)))
+
+
+def reason(error: BaseException) -> str:
+    """What the database said, in one line."""
+    return str(error.__cause__ or error).strip().splitlines()[0]
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the next try may succeed: after a lock, a deadlock, a lost connection; not where a table is missing."""
+    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    if not isinstance(cause, exc.DBAPIError):
+        return isinstance(cause, (exc.TimeoutError, exc.PendingRollbackError, ConnectionError))
+    for_good = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
+    if getattr(cause.orig, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF in for_good:
+        return False
+    return cause.connection_invalidated or isinstance(cause, (exc.OperationalError, exc.InterfaceError))
