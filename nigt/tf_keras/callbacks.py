@@ -16,10 +16,10 @@ class EvaluateAtIterate(tf_keras.callbacks.Callback):
     ```
 
     In `fit` the model holds w until the `on_epoch_end` of every callback is done, so that what ModelCheckpoint and
-    EarlyStopping keep is what was validated, in either order of the callbacks. BackupAndRestore alone saves x there, and
+    EarlyStopping keep is what was validated, in either order of the callbacks. Only BackupAndRestore saves x there, and
     resumes as if nothing had happened. Before the next epoch, and when `fit` ends, x comes back; in an epoch without
     validation, and in the middle of one, callbacks see x. Weights that a callback sets at the end of an epoch or of
-    `fit` (EarlyStopping's best) stay, and training would go on from them with m forgotten.
+    `fit` (EarlyStopping's best) stay, and training goes on from them with m forgotten.
 
     The optimizer is the model's, also under a LossScaleOptimizer; one without iterates (Adam, SGD) is left alone. Where
     w is held already, inside `evaluating` or at the end of an epoch, an evaluation leaves it so. One that was cut off

@@ -152,8 +152,7 @@ class NIGT(Stepping):
         # By place, and once: a replica's copy of a variable has another name.
         self._excluded = names.matches(self._normalization_exclusions, var_list)
         self._undecayed = names.matches(self._weight_decay_exclusions, var_list)
-        if self.normalization != "none":
-            names.warn_of_surprises("NIGT: exclude_from_normalization", self._normalization_exclusions, var_list)
+        names.warn_of_surprises("NIGT: exclude_from_normalization", self._normalization_exclusions, var_list)
         if self.weight_decay:
             names.warn_of_surprises("NIGT: exclude_from_weight_decay", self._weight_decay_exclusions, var_list)
         self._momentums = [self._add_momentum(v) for v in var_list]
