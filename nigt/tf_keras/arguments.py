@@ -77,6 +77,15 @@ def check_variable(variable: Any) -> None:
         )
 
 
+def refuse_unknown(variable: tf.Variable) -> None:
+    """Raises the ValueError for a variable that has no state."""
+    raise ValueError(
+        f"NIGT does not know {variable.name}: it was not among the variables of the first step or of `build` (frozen "
+        "then, or made since); before the first step call optimizer.build(variables) with all that will ever be "
+        "trained, or compile with a new optimizer"
+    )
+
+
 def warn_of_zero_weights(variable: tf.Variable, weight_norm: tf.Tensor) -> None:
     """Warns of a normalized variable that starts at 0."""
     if tf.executing_eagerly() and weight_norm.dtype.is_floating and float(weight_norm) == 0:

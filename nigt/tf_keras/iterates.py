@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -19,17 +20,22 @@ class Iterates(tf_keras.optimizers.Optimizer):
     """What an optimizer with the slots `_momentums`, `_offsets` and `_weight_norms` can say of w."""
 
     _inside_evaluating: bool
+    _inside_with: bool
+    _known: list[tf.Variable]
     _held: list[tuple[tf.Variable, tf.Tensor]]
+    _assigned: list[tuple[tf.Variable, tf.Tensor]]
 
     def iterates(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """The iterate w of each variable, in order and shape. Changes nothing.
 
-        Variables that the optimizer does not know (not trained, or before the first step) are their own iterates.
+        Variables that the optimizer does not know (not trained, or before the first step) are their own iterates. Warns
+        if it knows none of them: they may be those of another model, a copy of the trained one.
 
         Raises:
           RuntimeError: If a checkpoint was restored whose state has no variables yet to go to.
         """
         self._refuse_pending_restore()
+        self._warn_of_strangers(variables)
         result = []
         for variable in variables:
             index = self._index_of(variable)
@@ -44,6 +50,7 @@ class Iterates(tf_keras.optimizers.Optimizer):
     def evaluating(self, variables: Sequence[tf.Variable]) -> Iterator[None]:
         """Inside, the variables hold w; on leaving, exactly (bit for bit) the x that they held before.
 
+        So does every other variable that the optimizer knows: a layer that was frozen since has an x and a w as well.
         The optimizer's state is that of w as well, so that `iterates` gives w and a model saved inside goes on from w.
         Warns of variables that were changed from outside since the last step, where it can be seen (their ‖x‖, if
         steps are scaled by it, is not what the last step left): their w cannot be known.
@@ -52,20 +59,34 @@ class Iterates(tf_keras.optimizers.Optimizer):
           RuntimeError: If entered twice, or on leaving if a step compiled by XLA was refused inside; or as `iterates`.
         """
         self.hold_iterates(variables)
+        self._inside_with = True
         try:
             yield
         finally:
+            self._inside_with = False
             self.give_back()
 
-    def hold_iterates(self, variables: Sequence[tf.Variable]) -> None:
+    @property
+    def holds_iterates(self) -> bool:
+        """Whether `evaluating` is entered."""
+        return self._inside_evaluating
+
+    @property
+    def known_variables(self) -> tuple[tf.Variable, ...]:
+        """Those that have state, in the order of `build`; none before the first step."""
+        return tuple(self._known)
+
+    def hold_iterates(self, variables: Sequence[tf.Variable] = ()) -> None:
         """Enters `evaluating` where a `with` does not fit (callbacks); give_back leaves it. Raises as `evaluating`."""
         if self._inside_evaluating:
             raise RuntimeError("NIGT: `evaluating` is entered already")
-        variables = list(variables)
+        self._warn_of_strangers(variables)
+        variables = [*self._known, *(v for v in variables if self._index_of(v) is None)]
         self._warn_of_changes(variables)
         iterates = self.iterates(variables)
         # What is changed here, with its present value; kept by the optimizer, so that anybody can leave.
-        self._held[:] = [(v, tf.identity(v)) for v in [*variables, *self._scalars_of(variables)]]
+        self._held[:] = values_of([*variables, *self._scalars_of(variables)])
+        self._assigned[:] = zip(variables, iterates, strict=True)
         self._inside_evaluating = True
         self._blocked.assign(True)
         self._refused_steps.assign(0)
@@ -80,19 +101,39 @@ class Iterates(tf_keras.optimizers.Optimizer):
             self.give_back()
             raise
 
-    def give_back(self) -> None:
+    def leave_iterates(self) -> bool:
+        """As give_back, for callbacks: weights that one of them set inside (EarlyStopping's best, say) stay.
+
+        Then all variables stay as they are: at w, or at what was set, whose m is forgotten. Leaves a `with` alone.
+
+        Returns:
+          Whether there was anything to leave.
+        """
+        entered = self._inside_evaluating and not self._inside_with
+        if entered:
+            self.give_back(keep_changes=True)
+        return entered
+
+    def give_back(self, keep_changes: bool = False) -> None:
         """Leaves `evaluating`, if it is entered.
+
+        Args:
+          keep_changes: As in leave_iterates; False: x comes back whatever was assigned inside.
 
         Raises:
           RuntimeError: If a step compiled by XLA was refused inside.
         """
         if not self._inside_evaluating:
             return
-        for variable, value in self._held:
-            variable.assign(value)
+        changed = changed_since(self._assigned) if keep_changes else []
+        if not changed:
+            for variable, value in self._held:
+                variable.assign(value)
         self._held.clear()
+        self._assigned.clear()
         self._inside_evaluating = False
         self._blocked.assign(False)
+        self.reset([v for v in changed if self._index_of(v) is not None])
         refused = int(self._refused_steps.numpy())
         if refused:
             raise RuntimeError(f"NIGT: {refused} step(s) inside `evaluating` were refused and changed nothing")
@@ -137,6 +178,15 @@ class Iterates(tf_keras.optimizers.Optimizer):
                 "call optimizer.build(model.trainable_variables) first"
             )
 
+    def _warn_of_strangers(self, variables: Sequence[tf.Variable]) -> None:
+        trained = [v for v in variables if v.trainable]
+        if trained and self._known and all(self._index_of(v) is None for v in variables):
+            warnings.warn(
+                f"NIGT knows none of these variables, {trained[0].name} and so on, and takes each for its own iterate: "
+                f"it was built for others, {self._known[0].name} and so on",
+                stacklevel=4,
+            )
+
     def _warn_of_changes(self, variables: Sequence[tf.Variable]) -> None:
         changed = []
         for variable in variables:
@@ -159,12 +209,12 @@ class Iterates(tf_keras.optimizers.Optimizer):
 
         Not tracked: a checkpoint that is written inside `evaluating` must not carry the guard into the next run.
         """
-        self._inside_evaluating = False
+        self._inside_evaluating = self._inside_with = False
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         with tf.init_scope():
             blocked = tf.Variable(False, trainable=False, aggregation=first, name="evaluating")
             refused = tf.Variable(0, dtype=tf.int64, trainable=False, aggregation=first, name="refused_steps")
-        self.__dict__.update(_blocked=blocked, _refused_steps=refused, _held=[])
+        self.__dict__.update(_blocked=blocked, _refused_steps=refused, _known=[], _held=[], _assigned=[])
 
     @contextlib.contextmanager
     def _refusing_inside_evaluating(self) -> Iterator[None]:
@@ -177,3 +227,13 @@ class Iterates(tf_keras.optimizers.Optimizer):
             # Reached inside `evaluating` only where XLA has dropped the assertion.
             self._refused_steps.assign_add(tf.cast(self._blocked, tf.int64))
             yield
+
+
+def values_of(variables: Sequence[tf.Variable]) -> list[tuple[tf.Variable, tf.Tensor]]:
+    """The variables with what they hold now, for changed_since."""
+    return [(variable, tf.identity(variable)) for variable in variables]
+
+
+def changed_since(values: Sequence[tuple[tf.Variable, tf.Tensor]]) -> list[tf.Variable]:
+    """The variables that hold something else now."""
+    return [v for v, value in values if not np.array_equal(v.numpy(), value.numpy(), equal_nan=True)]

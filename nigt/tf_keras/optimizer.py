@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from nigt.tf_keras import arguments, betas, norms
+from nigt.tf_keras import arguments, betas, names, norms
 from nigt.tf_keras.adaptive import Algorithm2, squared_distance
 from nigt.tf_keras.stepping import Stepping
 
@@ -49,8 +49,11 @@ class NIGT(Stepping):
         (Algorithm 1), the excluded ones apart; "none": no division.
       scale_by_weight_norm: True: the step is η‖x‖·m/‖m‖ (section 5.1, as released); False: η·m/‖m‖ (Algorithm 1).
       implicit_gradient_transport: False takes the gradient at w: normalized SGD with momentum (equations 2 and 3).
-      exclude_from_normalization: Regular expressions, `re.search`ed in the variable's name. The default covers biases,
-        batch-norm and layer-norm parameters of tf-models-official and Keras (section 5.1).
+      exclude_from_normalization: Regular expressions, `re.search`ed in the variable's own name: the last in its path,
+        without ":0" ("kernel" of "beta_vae/debias/kernel:0"). What a model or a layer is called decides nothing: for
+        the parameters of norms say "beta" and "gamma", not "LayerNorm". The default covers biases, batch-norm and
+        layer-norm parameters of tf-models-official and Keras (section 5.1), but not what they call "scale" (RMSNorm).
+        Warns, when the state is created, of a kernel that is matched and of a pattern that fits only names of layers.
       excluded_learning_rate_multiplier: Their learning rate is this factor times η (section 5.1: 1000).
       weight_decay: λ of a coupled decay, λ·x added to the gradient before the momentum, as released.
       exclude_from_weight_decay: Regular expressions, as above.
@@ -77,10 +80,10 @@ class NIGT(Stepping):
         normalization: str = "layer",
         scale_by_weight_norm: bool = True,
         implicit_gradient_transport: bool = True,
-        exclude_from_normalization: Sequence[str] = (r"bias", r"beta", r"gamma"),
+        exclude_from_normalization: Sequence[str] = names.BIASES_AND_NORMS,
         excluded_learning_rate_multiplier: float = 1000.0,
         weight_decay: float = 0.0,
-        exclude_from_weight_decay: Sequence[str] = (r"bias", r"beta", r"gamma"),
+        exclude_from_weight_decay: Sequence[str] = names.BIASES_AND_NORMS,
         adaptive: str | None = None,
         gradient_bound: float | None = None,
         adaptive_constant: float = 26,
@@ -146,7 +149,12 @@ class NIGT(Stepping):
         for variable in var_list:
             arguments.check_variable(variable)
         super().build(var_list)
-        self._exclusions = tuple(self._is_excluded(v) for v in var_list)
+        # By place, and once: a replica's copy of a variable has another name.
+        self._excluded = names.matches(self._normalization_exclusions, var_list)
+        self._undecayed = names.matches(self._weight_decay_exclusions, var_list)
+        names.warn_of_surprises("NIGT: exclude_from_normalization", self._normalization_exclusions, var_list)
+        if self.weight_decay:
+            names.warn_of_surprises("NIGT: exclude_from_weight_decay", self._weight_decay_exclusions, var_list)
         self._momentums = [self._add_momentum(v) for v in var_list]
         self._offsets = [self.add_variable_from_reference(v, "offset", shape=()) for v in var_list]
         # By the variable's place in var_list, as a string: a checkpoint tracks no other keys.
@@ -161,6 +169,7 @@ class NIGT(Stepping):
         if self.adaptive == "released":
             self._norm_sums = [self.add_variable_from_reference(v, "norm_sum", shape=()) for v in var_list]
             self._largest_norms = [self.add_variable_from_reference(v, "largest_norm", shape=()) for v in var_list]
+        self._known[:] = var_list
         self._built = True
 
     def apply_gradients(
@@ -184,7 +193,8 @@ class NIGT(Stepping):
           The number of steps taken, as a variable or tensor.
 
         Raises:
-          ValueError: If second_gradients are missing, or not expected.
+          ValueError: If second_gradients are missing, or not expected; or if a variable is not one of those that the
+            optimizer was built for, at its first step or by `build`.
           RuntimeError: Inside `evaluating`, where the variables hold w (in a traced function:
             tf.errors.InvalidArgumentError; compiled by XLA nothing changes and `evaluating` raises on leaving).
         """
@@ -195,8 +205,10 @@ class NIGT(Stepping):
                 if second_gradients is None
                 else 'NIGT: second_gradients are for adaptive="algorithm2" alone'
             )
-        for _, variable in pairs:
+        for gradient, variable in pairs:
             arguments.check_variable(variable)
+            if gradient is not None and self._known and self._index_of(variable) is None:
+                arguments.refuse_unknown(variable)
         aggregates = kwargs.pop("experimental_aggregate_gradients", True) and not skip_gradients_aggregation
         if aggregates:
             pairs = self.aggregate_gradients(pairs)

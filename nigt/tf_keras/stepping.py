@@ -1,13 +1,12 @@
 """One step over all variables: what they share, then each one's update."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from nigt.tf_keras import kernels, norms, update
+from nigt.tf_keras import kernels, names, norms, update
 from nigt.tf_keras.adaptive import released_rule
 from nigt.tf_keras.iterates import Iterates
 from nigt.tf_keras.xla import compiled_by_xla
@@ -208,7 +207,7 @@ class Stepping(Iterates):
         return tf.maximum(size, tf.constant(self.weight_norm_floor, size.dtype))
 
     def _decayed(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
-        if not self.weight_decay or _matches(self._weight_decay_exclusions, variable):
+        if not self.weight_decay or self._undecayed[self._index_of(variable)]:
             return gradient
         return gradient + self.weight_decay * tf.convert_to_tensor(variable)
 
@@ -221,9 +220,8 @@ class Stepping(Iterates):
         return beta / (1 - beta) if self.implicit_gradient_transport else tf.zeros_like(beta)
 
     def _is_excluded(self, variable: tf.Variable) -> bool:
-        # Once built, by place: a replica's copy of a variable has another name.
         index = self._index_of(variable)
-        return _matches(self._normalization_exclusions, variable) if index is None else self._exclusions[index]
+        return names.matches(self._normalization_exclusions, [variable])[0] if index is None else self._excluded[index]
 
     def _is_normalized(self, variable: tf.Variable) -> bool:
         return self.normalization != "none" and not self._is_excluded(variable)
@@ -233,7 +231,3 @@ class Stepping(Iterates):
         if self.adaptive == "released":
             slots |= {"norm_sum": self._norm_sums[index], "largest_norm": self._largest_norms[index]}
         return slots
-
-
-def _matches(patterns: Sequence[str], variable: tf.Variable) -> bool:
-    return any(re.search(pattern, variable.name) for pattern in patterns)

@@ -1,12 +1,15 @@
 """The optimizers of trainers/schema, and NIGT among them, as tf-models-official's optimizer factory builds them."""
 
 import dataclasses
+from collections.abc import Sequence
 
+import tensorflow as tf
 from official.modeling import optimization
-from official.modeling.optimization import optimizer_factory
+from official.modeling.optimization import lamb, lars, legacy_adamw, optimizer_factory
 from official.modeling.optimization.configs import optimizer_config
 
 from nigt import NIGT
+from nigt.tf_keras import names
 from trainers.model_garden import schedules
 from trainers.schema.optimizers import Adafactor, Adamw, LayerAdaptive, Optimizer
 
@@ -47,8 +50,44 @@ class OptimizationConfig(optimization.OptimizationConfig):
     learning_rate: schedules.LearningRateConfig = dataclasses.field(default_factory=schedules.LearningRateConfig)
 
 
-for _legacy in (True, False):
-    optimizer_factory.register_optimizer_cls("nigt", NIGT, use_legacy_optimizer=_legacy)
+class _ByOwnName:
+    """Patterns see a variable's own name, as NIGT's do; tf-models-official's search the names of its layers as well."""
+
+    _setting = "exclude_from_layer_adaptation"
+
+    def _create_slots(self, var_list: Sequence[tf.Variable]) -> None:
+        if not self._slots:  # Keras calls this at every step
+            patterns = getattr(self, self._setting, None) or getattr(self, f"_{self._setting}", None) or ()
+            names.warn_of_surprises(f"{self._name}: {self._setting}", patterns, var_list)
+        super()._create_slots(var_list)
+
+    def _use_weight_decay(self, param_name: str) -> bool:  # LARS
+        return super()._use_weight_decay(names.own_name(param_name))
+
+    def _do_use_weight_decay(self, param_name: str) -> bool:  # LAMB, AdamW
+        return super()._do_use_weight_decay(names.own_name(param_name))
+
+    def _do_layer_adaptation(self, param_name: str) -> bool:
+        return super()._do_layer_adaptation(names.own_name(param_name))
+
+
+class Lars(_ByOwnName, lars.LARS):
+    """LARS as tf-models-official has it."""
+
+
+class Lamb(_ByOwnName, lamb.LAMB):
+    """LAMB as tf-models-official has it."""
+
+
+class AdamWeightDecay(_ByOwnName, legacy_adamw.AdamWeightDecay):
+    """AdamW as tf-models-official has it."""
+
+    _setting = "exclude_from_weight_decay"
+
+
+# register_optimizer_cls adds names, but replaces none.
+for _classes in (optimizer_factory.LEGACY_OPTIMIZERS_CLS, optimizer_factory.NEW_OPTIMIZERS_CLS):
+    _classes.update(nigt=NIGT, lars=Lars, lamb=Lamb, adamw=AdamWeightDecay)
 
 
 def configuration(optimizer: Optimizer) -> OptimizationConfig:

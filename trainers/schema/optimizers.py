@@ -21,6 +21,9 @@ _NOT_KERNELS = ("bias", "beta", "gamma")
 class Optimizer(Settings):
     """An optimizer with its schedule.
 
+    Patterns (exclude_from_…) are regular expressions. They are searched in a variable's own name, the last in its path:
+    "bias", "gamma". What a layer or the model is called decides nothing.
+
     Attributes:
       name: In run.json and in results: as tf-models-official calls it.
     """

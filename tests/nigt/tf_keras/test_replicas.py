@@ -33,7 +33,7 @@ OPTIMIZERS = {
     "algorithm2": {"adaptive": "algorithm2", "gradient_bound": 5.0},
     "released": {"adaptive": "released"},
     "bfloat16": {"momentum_dtype": "bfloat16"},
-    "anchored": {"exclude_from_normalization": (r"^bias:0$",)},  # a replica's copy has another name
+    "anchored": {"exclude_from_normalization": (r"^bias$",)},  # a replica's copy has another name
 }
 
 
