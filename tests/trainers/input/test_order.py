@@ -132,7 +132,7 @@ def test_a_damaged_record_is_found_by_file_and_number(folder, tmp_path):
     pattern = str(tmp_path / "train-*")
 
     def fits(record):
-        with tf.control_dependencies([tf.debugging.assert_equal(tf.strings.length(record), 2)]):
+        with tf.control_dependencies([tf.debugging.assert_less(tf.strings.length(record), 3)]):
             return tf.identity(record)
 
     assert input_files.find_damage([pattern], fits) is None
