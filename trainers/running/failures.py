@@ -37,15 +37,16 @@ def explained(
         return RunError(f"{error.filename or directory}: {error.strerror}; mend that, and {again}")
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return RunError(f"out of memory ({reason(error)}); lower batch_size or the model's sizes in the gin file")
-    if isinstance(error, tf.errors.DataLossError) or _INPUT.search(str(error)):
-        found = files.find_damage(patterns, check)
-        if found is None:
-            return RunError(f"{', '.join(patterns)}: {reason(error)}; it can be read now: check the disk, and {again}")
-        file, number, fault = found
-        where = f"{file}: record {number} (counted from 0)"
-        if isinstance(fault, tf.errors.DataLossError):
-            return InputError(f"{where} is damaged or cut off; build the data again")
-        return InputError(f"{where} does not fit: {reason(fault)}; build the data again, or correct the gin file")
+    is_loss = isinstance(error, tf.errors.DataLossError)
+    if is_loss or _INPUT.search(str(error)):
+        if found := files.find_damage(patterns, check):
+            file, number, fault = found
+            where = f"{file}: record {number} (counted from 0)"
+            if isinstance(fault, tf.errors.DataLossError):
+                return InputError(f"{where} is damaged or cut off; build the data again")
+            return InputError(f"{where} does not fit: {reason(fault)}; build the data again, or correct the gin file")
+        if is_loss:
+            return RunError(f"{', '.join(patterns)}: a read failed that now succeeds; check the disk, and {again}")
     if isinstance(error, tf.errors.InvalidArgumentError):
         return InputError(f"the sizes in the gin file do not fit the records ({reason(error)}); correct them")
     return RunError(f"{reason(error)} ({type(error).__name__}; more in {directory / 'train.log'}); {again}")
