@@ -112,7 +112,7 @@ def _resnet_baseline(optimizer: str, *bindings: str, **fields) -> Arm:
 
 
 def _resnet_like(name: str, *bindings: str) -> Arm:
-    return Arm(name, _NIGT_RESNET, bindings, group="resnet ablations", axes=None, like="NIGT")
+    return Arm(name, _NIGT_RESNET, bindings, group="resnet settings", axes=None, like="NIGT")
 
 
 def _resnet_tuned(name: str, *bindings: str, group: str = "resnet ablations") -> Arm:
@@ -177,7 +177,13 @@ ARMS = (
     Arm(
         "SGD at the paper's rate", _SGD_RESNET, group="resnet recipe", point=Point((("eta0", 0.4),)), seeds=FINAL_SEEDS
     ),
-    Arm("NIGT, shifted crops", _NIGT_RESNET, (_SHIFTED,), group="resnet recipe", axes=None, like="NIGT"),
+    Arm(
+        *("NIGT, shifted crops", _NIGT_RESNET, (_SHIFTED,)),
+        group="resnet recipe",
+        axes=None,
+        like="NIGT",
+        beside="NIGT, shifted crops",
+    ),
     Arm(
         *("SGD, shifted crops", _SGD_RESNET, (_SHIFTED,)),
         group="resnet recipe",
@@ -297,19 +303,59 @@ def arms_of(group: str) -> list[Arm]:
 
 def model_of(arm: Arm) -> Arm:
     """The arm whose point it takes, or whose trials."""
-    name = arm.like or arm.trials_of
-    return next(other for other in ARMS if other.name == name and other.task == arm.task and other.is_tuned)
+    return find(arm.task, arm.like or arm.trials_of or arm.name)
 
 
 def reference(arm: Arm) -> Arm:
     """What it stands beside: the NIGT of its group if it has one, else that of its task (on the finer grid if it is
     tuned there); itself if it is that."""
     if arm.beside:
-        return next(other for other in ARMS if (other.task, other.name) == (arm.task, arm.beside))
+        return find(arm.task, arm.beside)
     first = arms_of(arm.group)[0]
     if first.name.startswith("NIGT"):
         return first
     return arms_of(f"{arm.task} finer grid" if arm.rates else arm.task)[0]
+
+
+def find(task: str, name: str) -> Arm:
+    """The arm of a task by its name."""
+    return next(arm for arm in ARMS if (arm.task, arm.name) == (task, name))
+
+
+# What study.md answers first: the question, and which arm stands beside which.
+HEADLINES = (
+    ("BERT from scratch, 6,000 steps", find("bert", "NIGT"), find("bert", "Adam")),
+    ("… on the finer grid", find("bert", "NIGT, finer grid"), find("bert", "Adam, finer grid")),
+    ("… at the paper's own rates", find("bert", "NIGT at the paper's rate"), find("bert", "Adam at the paper's rate")),
+    ("BERT from scratch, 24,000 steps", find("bert", "NIGT, 24000 steps"), find("bert", "Adam, 24000 steps")),
+    ("BERT after the plateau", find("bert", "NIGT, after the plateau"), find("bert", "Adam, after the plateau")),
+    ("ResNet, each with the paper's schedule", find("resnet", "NIGT"), find("resnet", "SGD")),
+    ("ResNet, both with NIGT's schedule", find("resnet", "NIGT"), find("resnet", "SGD with NIGT's schedule")),
+)
+
+# Groups whose comparisons are one family, and what is compared besides every arm with what it stands beside.
+_FAMILIES = (("bert", "resnet"), ("bert finer grid", "resnet finer grid"))
+_FURTHER = (("SGD with NIGT's schedule", "Adam"), ("SGD with NIGT's schedule", "AdaGrad"))  # on the ResNet
+
+
+def family(ours: Arm, theirs: Arm) -> list[tuple[Arm, Arm]]:
+    """The comparisons that are judged together with this one, itself among them (PROTOCOL.md).
+
+    Raises:
+      ValueError: No family has it: nobody planned it.
+    """
+    together = next((groups for groups in _FAMILIES if theirs.group in groups), (theirs.group,))
+    own = [(reference(arm), arm) for group in together for arm in arms_of(group) if reference(arm) != arm]
+    further = [(find("resnet", one), find("resnet", other)) for one, other in _FURTHER]
+    for pairs in (own, further):
+        if (ours, theirs) in pairs:
+            return pairs
+    raise ValueError(f"{ours.name} − {theirs.name} is in no family; name it in scripts/study/plan.py")
+
+
+def is_continued(arm: Arm) -> bool:
+    """Whether its runs start from another run's weights."""
+    return any("init_checkpoint" in binding for binding in arm.bindings)
 
 
 def points(arm: Arm, rates: tuple[float, ...]) -> list[Point]:
