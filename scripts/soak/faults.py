@@ -24,7 +24,11 @@ from trainers.checkout import ROOT
 
 STEPS, INTERVAL = 60, 20
 SETTINGS = dict(
-    train_steps=STEPS, validation_interval=INTERVAL, experiment__steps_per_loop=5, experiment__checkpoint_interval=10
+    train_steps=STEPS,
+    validation_interval=INTERVAL,
+    experiment__steps_per_loop=5,
+    experiment__checkpoint_interval=10,
+    experiment__norms=True,
 )
 
 
