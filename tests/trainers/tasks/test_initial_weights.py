@@ -22,7 +22,7 @@ def _train(name, directory, laptop_data, **bindings):
     return run, run.wait(500)
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+@pytest.fixture(scope="module", params=["float32", pytest.param("bfloat16", marks=pytest.mark.heavy)])
 def source(request, laptop_data, tmp_path_factory):
     """A finished run of NIGT, whose checkpoints hold x."""
     directory = tmp_path_factory.mktemp("source") / "bert_nigt"
