@@ -81,8 +81,12 @@ class Arm(arms.Arm):
 
     def final(self, point: Point) -> list[Training]:
         """The runs with fresh seeds at the chosen point."""
-        name = self._slug(self.name)
-        return [Training.of(self, f"{name}-s{seed}", point.bindings, seed, self.phase) for seed in self.seeds]
+        return [Training.of(self, f"{self.slug}-s{seed}", point.bindings, seed, self.phase) for seed in self.seeds]
+
+    @property
+    def slug(self) -> str:
+        """In the names of its final runs."""
+        return self._slug(self.name)
 
     @property
     def _trials(self) -> str:
