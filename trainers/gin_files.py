@@ -1,11 +1,12 @@
 """Loading a gin file strictly: what gin passes in silence is an error here."""
 
+import contextlib
 import os
 import re
 import tempfile
 import tokenize
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import TextIO, TypeVar
 
 import gin
 
@@ -20,7 +21,8 @@ _NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
 gin.add_config_file_search_path(str(ROOT))
 # gin would also look for a file inside Python packages, and fail on `configs`, a folder that is none, instead of saying
 # that the file is missing.
-gin.config._FILE_READERS[:] = [(open, os.path.isfile)]
+gin.config._FILE_READERS[:] = [(lambda path: _noting_references(path), os.path.isfile)]
+_references: set[tuple[str, str]] = set()  # (scope, selector) of all that the files' values refer to
 
 
 def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experiment:
@@ -54,10 +56,10 @@ def read(gin_file: str, bindings: list[str], root: Callable[[], Root], known: st
     if not os.path.isfile(gin_file):
         raise InputError(f"{gin_file}: no such gin file; {known}")
     gin.clear_config()
+    _references.clear()
     try:
         given = _check_syntax(bindings)
         gin.parse_config_file(gin_file)
-        referenced = _referenced()
         gin.parse_config(bindings)
         with gin.unlock_config():  # afterwards: tf-models-official registers its own configurables when it is imported
             gin.finalize()
@@ -74,7 +76,7 @@ def read(gin_file: str, bindings: list[str], root: Callable[[], Root], known: st
         tokenize.TokenError,
     ) as error:
         raise InputError(f"{gin_file}: {_first_line(error)}") from error
-    unused = _unused(given, referenced)
+    unused = _unused(given)
     if unused:
         raise InputError(f"{gin_file}: {', '.join(unused)}: nothing uses this; correct the name or delete the line")
     return loaded
@@ -135,13 +137,17 @@ def _check_syntax(bindings: list[str]) -> set[tuple[str, str, str]]:
     return given
 
 
-def _referenced() -> set[tuple[str, str]]:
-    """(scope, selector) of all that the values of the configuration refer to, and of the scopes around it."""
-    references = set()
+@contextlib.contextmanager
+def _noting_references(path: str) -> Iterator[TextIO]:
+    """Opens a gin file for gin; when it has been read, notes what its values, and those read before, refer to.
+
+    A file that includes it may bind them anew. What they referred to, and the scopes around that, are then no slips.
+    """
+    with open(path, encoding="utf-8") as file:
+        yield file
     for reference in gin.config.iterate_references(gin.config._CONFIG):
         scope, selector = reference.config_key
-        references |= {(outer, selector) for outer in _scopes_around(scope)}
-    return references
+        _references.update((outer, selector) for outer in _scopes_around(scope))
 
 
 def _scopes_around(scope: str) -> list[str]:
@@ -150,13 +156,14 @@ def _scopes_around(scope: str) -> list[str]:
     return ["/".join(parts[:length]) for length in range(len(parts) + 1)]
 
 
-def _unused(given: set[tuple[str, str, str]], referenced: set[tuple[str, str]]) -> list[str]:
+def _unused(given: set[tuple[str, str, str]]) -> list[str]:
     """Names of the bindings and macros that building the experiment did not consume.
 
+    What a file refers to may have lost its use to an override: `train_steps=100` takes the place of a number of epochs,
+    and of the size of the data set behind that.
+
     Args:
-      given: Bindings that override the file's: each must be consumed.
-      referenced: What the file alone refers to. It may have lost its use to an override: `train_steps=100` takes the
-        place of a number of epochs, and of the size of the data set behind that.
+      given: Bindings that override the files': each must be consumed.
     """
     used = set()
     for (scope, selector), parameters in gin.config._OPERATIVE_CONFIG.items():
@@ -166,7 +173,7 @@ def _unused(given: set[tuple[str, str, str]], referenced: set[tuple[str, str]]) 
     for (scope, selector), parameters in gin.config._CONFIG.items():
         for parameter in parameters:
             name = "macro" if selector in _NOT_BINDINGS else selector.rsplit(".", 1)[-1]
-            overridden = (scope, selector) in referenced and (scope, name, parameter) not in given
+            overridden = (scope, selector) in _references and (scope, name, parameter) not in given
             if (scope, selector, parameter) not in used and not overridden:
                 names.append(scope if name == "macro" else f"{scope + '/' if scope else ''}{name}.{parameter}")
     return sorted(names)

@@ -26,7 +26,6 @@ SMALL = {
         "bert_pretraining.layers=1",
         "bert_pretraining.dropout=0.1",
         "bert_pretraining.evaluation_limit=64",
-        "warmup_polynomial_decay.warmup_steps=5",
     ],
     "resnet": ["batch_size=32", "resnet_classification.depth=10", "resnet_classification.width=0.125"],
 }
@@ -37,8 +36,6 @@ def _command(name, directory, laptop_data, *bindings, mode="train_and_eval", see
     folder = {"bert": "manuals", "resnet": "images"}[task]
     data = {"bert": "bert_pretraining", "resnet": "resnet_classification"}[task]
     settings = [f"{data}.data_dir='{laptop_data / folder}'", *SMALL[task], *bindings]
-    if "nigt" in name and task == "resnet":
-        settings.append("warmup_polynomial_decay.warmup_steps=5")
     return [
         *(sys.executable, "-m", "trainers.train", f"--gin_file=configs/laptop/{name}.gin", f"--seed={seed}"),
         *(f"--model_dir={directory}", f"--mode={mode}", "--threads=1"),
