@@ -47,6 +47,7 @@ help: ## List the targets
 setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements
 
 $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
+	@test ! -L $(VENV) || { echo "setup: $(VENV) is a symbolic link, and the folder behind it would be emptied; remove the link (rm $(VENV)), then repeat the command" >&2; exit 2; }
 	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 or 3.12 found; install one, or name it: make PYTHON=/path/to/python3.12 setup" >&2; exit 2; }
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "setup: $(PYTHON) -m venv failed; on Debian or Ubuntu install python3-venv" >&2; exit 2; }
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt

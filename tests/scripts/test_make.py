@@ -1,5 +1,6 @@
-"""What the Makefile hands to the shell: a value arrives whole, whatever is in it."""
+"""What the Makefile hands to the shell: a value arrives whole, whatever is in it. What it refuses."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -29,3 +30,15 @@ def test_a_value_reaches_the_command_whole(target, variable):
     command = made.stdout.rpartition("python -m ")[2]
     words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, cwd="/").stdout
     assert f"--{variable.lower()}={VALUE}" in words.split("\0"), made.stdout + made.stderr
+
+
+def test_setup_does_not_empty_the_folder_behind_a_link(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").touch()
+    (tmp_path / ".venv").symlink_to("elsewhere")
+    made = subprocess.run(["make", "setup"], cwd=tmp_path, capture_output=True, text=True)
+    assert made.returncode == 2 and (tmp_path / "elsewhere" / "kept").exists()
+    said = made.stderr.splitlines()[0]
+    assert said.startswith("setup: .venv is a symbolic link") and "rm .venv" in said
