@@ -27,7 +27,7 @@ ON_TPU = $(call flag,tpu,$(TPU)) $(call flag,zone,$(ZONE)) $(call flag,project,$
   $(call flag,data,$(DATA)) $(call flag,max_hours,$(MAX_HOURS)) $(call flag,max_restarts,$(MAX_RESTARTS)) \
   $(call flag,expected_hours,$(EXPECTED_HOURS)) $(if $(filter command,$(origin NAME)),$(call flag,name,$(NAME))) \
   $(call flag,price_per_core_hour,$(PRICE)) $(call flag,seed,$(SEED)) \
-  $(foreach binding,$(GIN),$(call flag,gin_param,$(binding))) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
+  $(call flag,gin_param,$(GIN)) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
   $(if $(call yes,$(DRY_RUN)),--dry_run)
 
 # What the laptop's gin files read; not the prose.
@@ -78,7 +78,8 @@ $(error TPU=$(TPU) runs the paper's scale; leave SCALE=laptop out)
 endif
 endif
 
-# A run goes to runs/SCALE/NAME-sSEED unless MODEL_DIR says otherwise; the same command resumes it.
+# A run goes to runs/SCALE/NAME-sSEED, or with GIN to runs/SCALE/NAME-eta0=0.02-sSEED (trainers/names.py), unless MODEL_DIR
+# says otherwise; the same command resumes it.
 bert-nigt: ## BERT masked-LM pretraining with NIGT (section 5.2)
 bert-adam: ## BERT masked-LM pretraining with Adam (section 5.2)
 bert-sgd: ## BERT masked-LM pretraining with SGD (not in the paper)
@@ -91,8 +92,7 @@ ifdef TPU
 else
 	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(LAPTOP_DATA); fi
 	@$(PY) -m trainers.train $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$@).gin) $(call flag,seed,$(SEED)) \
-	  $(call flag,model_dir,$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED))) \
-	  $(foreach binding,$(GIN),$(call flag,gin_param,$(binding))) $(call flag,threads,$(THREADS))
+	  $(call flag,model_dir,$(MODEL_DIR)) $(call flag,gin_param,$(GIN)) $(call flag,threads,$(THREADS))
 endif
 
 # bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
@@ -103,16 +103,15 @@ bert-sgd-sweep: ## The same for bert-sgd
 resnet-nigt-sweep: ## The same for resnet-nigt
 resnet-sgd-sweep: ## The same for resnet-sgd
 resnet-adam-sweep: ## The same for resnet-adam
-AXES = $(foreach axis,$(SWEEP),$(call flag,axis,$(axis)))
 ifdef TPU
 $(SWEEPS): $(VENV)/.ready
 	@$(PY) -m scripts.tpu sweep --experiment=$(subst -,_,$(@:-sweep=)) --phase=tune \
-	  $(call flag,parallel,$(PARALLEL)) $(AXES) $(ON_TPU)
+	  $(call flag,parallel,$(PARALLEL)) $(call flag,axis,$(SWEEP)) $(ON_TPU)
 else
 $(SWEEPS): $(VENV)/.ready
 	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(LAPTOP_DATA); fi
-	@$(PY) -m scripts.sweep $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin) $(call flag,seed,$(SEED)) $(AXES) \
-	  $(foreach binding,$(GIN),$(call flag,gin_param,$(binding))) $(call flag,storage,$(STORAGE)) \
+	@$(PY) -m scripts.sweep $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin) $(call flag,seed,$(SEED)) $(call flag,axis,$(SWEEP)) \
+	  $(call flag,gin_param,$(GIN)) $(call flag,storage,$(STORAGE)) \
 	  $(call flag,workers,$(WORKERS)) $(call flag,threads,$(THREADS))
 endif
 

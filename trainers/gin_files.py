@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO, TypeVar
 
 import gin
@@ -15,6 +15,8 @@ from trainers.checkout import ROOT
 from trainers.experiment import Experiment
 
 Root = TypeVar("Root")
+_QUOTED = re.compile(r"(['\"])(?:\\.|(?!\1)[^\\])*\1")
+_NAME = re.compile(r"(?<!\S)[\w./]+\s*=")  # where a binding begins
 _NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
 
 # So that the shipped files find what they include, wherever the command is run from.
@@ -23,6 +25,21 @@ gin.add_config_file_search_path(str(ROOT))
 # that the file is missing.
 gin.config._FILE_READERS[:] = [(lambda path: _noting_references(path), os.path.isfile)]
 _references: set[tuple[str, str]] = set()  # (scope, selector) of all that the files' values refer to
+
+
+def split(texts: Iterable[str]) -> list[str]:
+    """Each binding by itself, without blanks around its "=": "eta0 = 0.1 beta=0.9" is "eta0=0.1" and "beta=0.9".
+
+    Args:
+      texts: Of one binding or several, separated by blanks.
+    """
+    found = []
+    for text in texts:
+        masked = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)
+        starts = sorted({0, *(match.start() for match in _NAME.finditer(masked))})
+        pieces = (text[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True))
+        found += [re.sub(r"^([\w./]+)\s*=\s*", r"\1=", piece) for piece in pieces if piece]
+    return found
 
 
 def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experiment:

@@ -18,7 +18,7 @@ from data import command_line
 from scripts.arm import Arm
 from scripts.sweep import grid, queue
 from scripts.sweep.training import Ended, Pace, Training, Trainings, in_threads, stop_on_signals
-from trainers import gin_files
+from trainers import gin_files, names
 from trainers.checkout import ROOT
 from trainers.exit_status import ExitStatus
 
@@ -27,7 +27,7 @@ def _define_flags() -> None:
     flags.DEFINE_string("gin_file", None, "The experiment, e.g. configs/laptop/bert_nigt.gin.", required=True)
     flags.DEFINE_string("grid", "configs/sweep/grid.gin", "The gin file of the grid.")
     flags.DEFINE_multi_string("axis", [], "Instead of the grid's: eta0=1e-3,1e-2. Repeatable: all combinations.")
-    flags.DEFINE_multi_string("gin_param", [], "A binding for every run. Repeatable.")
+    flags.DEFINE_multi_string("gin_param", [], "Bindings for every run. Repeatable.")
     flags.DEFINE_integer("seed", 0, "Of every run.", lower_bound=0)
     flags.DEFINE_integer("workers", 2, "Runs at a time.", lower_bound=1)
     flags.DEFINE_integer("threads", 1, "Of each run.", lower_bound=1)
@@ -43,23 +43,23 @@ def main() -> int:
       InputError: The user has to mend something.
     """
     values = flags.FLAGS
-    points = grid.points(grid.load(values.grid, values.axis))
+    points, bindings = grid.points(grid.load(values.grid, values.axis)), gin_files.split(values.gin_param)
     scale = ""
     for point in points:  # a misspelt name ends the sweep before its first run
-        scale = gin_files.load(values.gin_file, [*values.gin_param, *point.bindings], values.seed).scale
+        scale = gin_files.load(values.gin_file, [*bindings, *point.bindings], values.seed).scale
     runs = pathlib.Path(values.runs or f"runs/{scale}/sweep")
     output = pathlib.Path(values.results or f"results/{scale}/sweep")
     runs.mkdir(parents=True, exist_ok=True)
     storage = values.storage or f"sqlite:///{runs / 'optuna.db'}"
     command = shlex.join(["python", "-m", "scripts.sweep", *sys.argv[1:]]).replace(f"{ROOT}{os.sep}", "")
     command = command.replace(storage, queue.without_password(storage))
-    arm = Arm(pathlib.Path(values.gin_file).stem, values.gin_file, tuple(values.gin_param))
+    arm = Arm(names.experiment(values.gin_file, bindings), values.gin_file, tuple(bindings))
     trials = {
         point: Training.of(arm, f"{arm.name}-{point.name}-s{values.seed}", point.bindings, values.seed, "tune")
         for point in points
     }
-    gin_files.load(values.gin_file, values.gin_param, values.seed)
-    settings = {"gin_file": values.gin_file, "gin_param": values.gin_param, "seed": values.seed}
+    gin_files.load(values.gin_file, bindings, values.seed)
+    settings = {"gin_file": values.gin_file, "gin_param": bindings, "seed": values.seed}
     settings["config"] = gin_files.operative_config()
     study = queue.Queue(storage, f"{scale} {arm.name} s{values.seed}", settings, runs)
     study.enqueue(points)

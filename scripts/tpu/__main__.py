@@ -110,7 +110,7 @@ def _states(values: flags.FlagValues) -> StateFile:
 
 def _launch(values: flags.FlagValues, verb: str) -> int:
     del verb
-    wanted, cost = _request(values, values.gin_param, values.name)
+    wanted, cost = _request(values, gin_files.split(values.gin_param), values.name)
     if values.dry_run:
         return _print_plans([wanted], cost, values.state_dir)
     states = _states(values)
@@ -234,11 +234,10 @@ def _confirmed(values: flags.FlagValues, line: str) -> bool:
 
 def _sweep(values: flags.FlagValues, verb: str) -> int:
     del verb
-    runs = {}
+    runs, further = {}, gin_files.split(values.gin_param)
     for point in grid.points(grid.load(values.grid, values.axis)):
-        bindings = [*values.gin_param, *point.bindings]
-        name = request.point_name(values.experiment, values.tpu, point.name, values.seed, values.gin_param)
-        wanted, cost = _request(values, bindings, name)
+        name = request.point_name(values.experiment, values.tpu, point.name, values.seed, further)
+        wanted, cost = _request(values, [*further, *point.bindings], name)
         if wanted.name in runs:
             raise InputError(f"{wanted.name}: two points of the sweep have the same name; leave one out")
         runs[wanted.name] = (wanted, cost)

@@ -32,6 +32,23 @@ def test_a_value_reaches_the_command_whole(target, variable):
     assert f"--{variable.lower()}={VALUE}" in words.split("\0"), made.stdout + made.stderr
 
 
+@pytest.mark.parametrize("tpu", [(), ("TPU=v3-8",)])
+@pytest.mark.parametrize(
+    ("target", "variable", "flag"),
+    [
+        ("resnet-sgd", "GIN", "gin_param"),
+        ("resnet-sgd-sweep", "GIN", "gin_param"),
+        ("bert-adam-sweep", "SWEEP", "axis"),
+    ],
+)
+def test_bindings_reach_the_command_as_they_were_typed(target, variable, flag, tpu):
+    given = """eta0 = 0.1  nigt.exclude_from_normalization=('bias', "beta")"""
+    made = subprocess.run(["make", "-n", target, f"{variable}={given}", *tpu], cwd=ROOT, capture_output=True, text=True)
+    command = made.stdout.rpartition("python -m ")[2]
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, cwd="/").stdout
+    assert f"--{flag}={given}" in words.split("\0"), made.stdout + made.stderr
+
+
 def test_setup_does_not_empty_the_folder_behind_a_link(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")

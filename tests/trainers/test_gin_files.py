@@ -193,6 +193,28 @@ def test_a_bad_binding_is_refused_by_name(binding, named):
     assert "\n" not in message and message.startswith("configs/laptop/resnet_sgd.gin: ") and named in message
 
 
+_VALUES = st.recursive(
+    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("ab '\"=\\(,#\n"),
+    lambda values: st.lists(values, max_size=3) | st.tuples(values, values),
+)
+
+
+@given(
+    st.lists(st.tuples(st.from_regex(r"[a-z]\w*(/[a-z]\w*)?(\.[a-z]\w*)?", fullmatch=True), _VALUES), max_size=4),
+    st.sampled_from(["=", " = ", " =", "=  "]),
+)
+def test_bindings_separated_by_blanks_are_told_apart_whatever_is_in_them(pairs, equals):
+    whole = " ".join(f"{name}{equals}{value!r}" for name, value in pairs)
+    alone = [f"{name}={value!r}" for name, value in pairs]
+    assert gin_files.split([whole]) == gin_files.split(alone) == alone
+
+
+def test_what_is_no_binding_is_refused_with_its_text():
+    for text in ("eta0", "eta0 0.1", "eta0=0.1 beta", "0.1 eta0=0.1", "eta0=0.1, beta=0.9", "eta0='a"):
+        with pytest.raises(InputError, match="--gin_param=.*: write it as name=value"):
+            gin_files.load("configs/laptop/resnet_sgd.gin", gin_files.split([text]))
+
+
 def test_a_missing_macro_is_refused_by_name(tmp_path):
     text = (ROOT / "configs/laptop/bert_nigt.gin").read_text().replace("beta = 0.9 ", "# beta = 0.9 ", 1)
     file = tmp_path / "bert_nigt.gin"
