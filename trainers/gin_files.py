@@ -17,6 +17,7 @@ from trainers.experiment import Experiment
 Root = TypeVar("Root")
 _QUOTED = re.compile(r"(['\"])(?:\\.|(?!\1)[^\\])*\1")
 _NAME = re.compile(r"(?<!\S)[\w./]+\s*=")  # where a binding begins
+_VALUES = "where a value is 0.1, True, None, 'text', (1, 2), @name() or %macro"
 _NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
 
 # So that the shipped files find what they include, wherever the command is run from.
@@ -140,7 +141,7 @@ def _check_syntax(bindings: list[str]) -> set[tuple[str, str, str]]:
         try:
             statements = list(gin.config_parser.ConfigParser(binding, gin.config.ParserDelegate()))
         except (SyntaxError, ValueError, tokenize.TokenError) as error:
-            raise ValueError(f"--gin_param={binding}: write it as name=value, {_first_line(error)}") from error
+            raise ValueError(f"--gin_param={binding}: write it as name=value, {_VALUES}") from error
         if not statements or not all(isinstance(s, gin.config_parser.BindingStatement) for s in statements):
             raise ValueError(f"--gin_param={binding}: write it as name=value")
         for statement in statements:
@@ -197,6 +198,12 @@ def _unused(given: set[tuple[str, str, str]]) -> list[str]:
 
 
 def _first_line(error: Exception) -> str:
-    """The message without gin's trail of where it was called from."""
-    text = str(error).strip() or type(error).__name__
-    return re.split(r"\n", text)[0].strip()[:400]
+    """The message without gin's trail of where it was called from, and in words for who writes gin files."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+    if missing := re.match(r"No bindings specified for '(.+)/gin.macro'", text):
+        return f"the macro '{missing[1]}' has no value; bind it"
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno} of {error.filename}: write name = value, {_VALUES}"
+    if isinstance(error, tokenize.TokenError):
+        return f"a bracket is not closed ({text})"
+    return text[:400]

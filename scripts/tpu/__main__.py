@@ -20,6 +20,7 @@ import time
 
 from absl import app, flags
 
+from data import command_line
 from data.errors import InputError, RunError
 from scripts.sweep import grid
 from scripts.tpu import commands, gcloud, machine, request, sweep
@@ -91,7 +92,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
             raise InputError(f"{verb}: no such command; there are {', '.join(_VERBS)}")
         needs_name = verb in ("logs", "attach", "delete")
         if len(names) > (verb in ("status", "logs", "attach", "delete")) or (needs_name and not names):
-            raise InputError(f"{verb} takes {'one NAME' if needs_name else 'no such arguments'}; see --help")
+            wants = "one NAME" if needs_name else "no such arguments"
+            raise InputError(f"{' '.join([verb, *names])}: {verb} takes {wants}; see --help")
         for name in names:
             request.check("name", name)
         actions = {"launch": _launch, "sweep": _sweep, "status": _status, "logs": _logs}
@@ -361,4 +363,4 @@ def _wait_for_launcher(states: StateFile, name: str) -> None:
 
 if __name__ == "__main__":
     define_flags(flags.FLAGS)
-    app.run(main)
+    app.run(main, flags_parser=command_line.parser("launch", "scripts.tpu"))

@@ -1,5 +1,7 @@
 """What the Makefile hands to the shell: a value arrives whole, whatever is in it. What it refuses."""
 
+import os
+import re
 import shutil
 import subprocess
 
@@ -47,6 +49,32 @@ def test_bindings_reach_the_command_as_they_were_typed(target, variable, flag, t
     command = made.stdout.rpartition("python -m ")[2]
     words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, cwd="/").stdout
     assert f"--{flag}={given}" in words.split("\0"), made.stdout + made.stderr
+
+
+def _make(*arguments, **environment):
+    environment = os.environ | environment
+    return subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"), [("SEEDS", "SEED"), ("seed", "SEED"), ("GINN", "GIN"), ("MODELDIR", "MODEL_DIR")]
+)
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(variable, meant):
+    made = _make("bert-nigt", f"{variable}=1")
+    assert made.returncode == 2 and made.stdout == ""
+    (line,) = made.stderr.splitlines()
+    assert f"{variable}: no such variable; did you mean {meant}? (`make help`" in line
+    assert _make("bert-nigt", SEEDS="1").returncode == 0  # an environment's variables are nobody's slip
+
+
+def test_every_variable_that_a_recipe_reads_can_be_given():
+    text = (ROOT / "Makefile").read_text()
+    own = set(re.findall(r"^([A-Z_]+) :?\??= ?", text, re.MULTILINE)) - {"PYTHON"}
+    optional = set(re.findall(r"^([A-Z_]+) \?=", text, re.MULTILINE))
+    read = set(re.findall(r"\$\(([A-Z_]+)\)", text)) - own | optional
+    assert len(read) > 30
+    made = _make("help", *(f"{name}=1" for name in read - {"MAKEFILE_LIST"}))
+    assert made.returncode == 0, made.stderr
 
 
 def test_setup_does_not_empty_the_folder_behind_a_link(tmp_path):

@@ -14,6 +14,7 @@ from official.core import task_factory, train_lib
 from data import gfiles
 from data.documents import SPLITS
 from data.errors import InputError, reason
+from trainers import data_folder
 from trainers.exit_status import ExitStatus
 from trainers.experiment import Experiment
 from trainers.input import files as input_files
@@ -119,10 +120,9 @@ def _patterns(experiment: Experiment) -> list[str]:
 
 def _require_data(experiment: Experiment) -> str:
     """The input files' fingerprint; raises InputError for a split without files, before anything is written."""
-    target = {"bert": "bert-data", "resnet": "imagenet-data"}[experiment.task.name]
-    target = "laptop-data" if experiment.scale == "laptop" else target
-    mend = f"make them with `make {target}`, or correct data_dir in the gin file"
-    if target == "bert-data":
+    mend = data_folder.how_to_get_it(experiment)
+    data_folder.require(experiment)
+    if experiment.task.name == "bert" and experiment.scale == "paper":
         input_files.require_text(experiment.config.task, mend)
     if experiment.task.name == "resnet":
         classes = experiment.config.task.model.num_classes
