@@ -12,6 +12,11 @@ RESULTS ?= results/laptop/demo
 THREADS ?=
 QUICK ?=
 
+# A misspelt variable would be passed over in silence. Those of make's command line are compared with all that are read here.
+KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS RESULTS QUICK MINUTES OUTPUT \
+  TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE SPOT YES DRY_RUN PARALLEL \
+  DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
+
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
 
@@ -21,13 +26,19 @@ quoted = '$(subst ','\'',$(1))'
 flag = $(if $(2),$(call quoted,--$(1)=$(2)))
 yes = $(filter 1 yes true on,$(1))
 
+UNKNOWN := $(filter-out $(KNOWN),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+CLOSEST := import difflib, sys; print(*(f"; did you mean {name}?" for name in difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1)))
+ifneq ($(UNKNOWN),)
+$(error $(firstword $(UNKNOWN)): no such variable$(shell $(PYTHON) -c '$(CLOSEST)' $(call quoted,$(firstword $(UNKNOWN))) $(KNOWN)) (`make help` lists what there is))
+endif
+
 # What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket DATA=gs://my-bucket/text MAX_HOURS=12 PRICE=1 (a core-hour).
 # NAME is taken from make's command line alone: some shells export one of their own.
 ON_TPU = $(call flag,tpu,$(TPU)) $(call flag,zone,$(ZONE)) $(call flag,project,$(PROJECT)) $(call flag,bucket,$(BUCKET)) \
   $(call flag,data,$(DATA)) $(call flag,max_hours,$(MAX_HOURS)) $(call flag,max_restarts,$(MAX_RESTARTS)) \
   $(call flag,expected_hours,$(EXPECTED_HOURS)) $(if $(filter command,$(origin NAME)),$(call flag,name,$(NAME))) \
   $(call flag,price_per_core_hour,$(PRICE)) $(call flag,seed,$(SEED)) \
-  $(foreach binding,$(GIN),$(call flag,gin_param,$(binding))) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
+  $(call flag,gin_param,$(GIN)) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
   $(if $(call yes,$(DRY_RUN)),--dry_run)
 
 # What the laptop's gin files read; not the prose.
@@ -47,6 +58,7 @@ help: ## List the targets
 setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements
 
 $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
+	@test ! -L $(VENV) || { echo "setup: $(VENV) is a symbolic link, and the folder behind it would be emptied; remove the link (rm $(VENV)), then repeat the command" >&2; exit 2; }
 	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 or 3.12 found; install one, or name it: make PYTHON=/path/to/python3.12 setup" >&2; exit 2; }
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "setup: $(PYTHON) -m venv failed; on Debian or Ubuntu install python3-venv" >&2; exit 2; }
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
@@ -77,7 +89,8 @@ $(error TPU=$(TPU) runs the paper's scale; leave SCALE=laptop out)
 endif
 endif
 
-# A run goes to runs/SCALE/NAME-sSEED unless MODEL_DIR says otherwise; the same command resumes it.
+# A run goes to runs/SCALE/NAME-sSEED, or with GIN to runs/SCALE/NAME-eta0=0.02-sSEED (trainers/names.py), unless MODEL_DIR
+# says otherwise; the same command resumes it.
 bert-nigt: ## BERT masked-LM pretraining with NIGT (section 5.2)
 bert-adam: ## BERT masked-LM pretraining with Adam (section 5.2)
 bert-adamw: ## BERT masked-LM pretraining with AdamW as Devlin et al. had it (not in the paper)
@@ -85,14 +98,14 @@ bert-sgd: ## BERT masked-LM pretraining with SGD (not in the paper)
 resnet-nigt: ## ResNet image classification with NIGT (section 5.3)
 resnet-sgd: ## ResNet image classification with SGD (section 5.3)
 resnet-adam: ## ResNet image classification with Adam (section 5.3 says it fails)
+TRAIN = $(PY) -m trainers.train $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$@).gin) $(call flag,seed,$(SEED)) \
+  $(call flag,model_dir,$(MODEL_DIR)) $(call flag,gin_param,$(GIN)) $(call flag,threads,$(THREADS))
 $(TRAINING): $(VENV)/.ready
 ifdef TPU
 	@$(PY) -m scripts.tpu launch --experiment=$(subst -,_,$@) $(ON_TPU)
 else
-	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(LAPTOP_DATA); fi
-	@$(PY) -m trainers.train $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$@).gin) $(call flag,seed,$(SEED)) \
-	  $(call flag,model_dir,$(or $(MODEL_DIR),runs/$(SCALE)/$(subst -,_,$@)-s$(SEED))) \
-	  $(foreach binding,$(GIN),$(call flag,gin_param,$(binding))) $(call flag,threads,$(THREADS))
+	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(TRAIN) --check && $(LAPTOP_DATA); fi
+	@$(TRAIN)
 endif
 
 # bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
@@ -104,17 +117,17 @@ bert-sgd-sweep: ## The same for bert-sgd
 resnet-nigt-sweep: ## The same for resnet-nigt
 resnet-sgd-sweep: ## The same for resnet-sgd
 resnet-adam-sweep: ## The same for resnet-adam
-AXES = $(foreach axis,$(SWEEP),$(call flag,axis,$(axis)))
+SWEEPING = $(PY) -m scripts.sweep $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin) $(call flag,seed,$(SEED)) \
+  $(call flag,axis,$(SWEEP)) $(call flag,gin_param,$(GIN)) $(call flag,storage,$(STORAGE)) \
+  $(call flag,workers,$(WORKERS)) $(call flag,threads,$(THREADS))
 ifdef TPU
 $(SWEEPS): $(VENV)/.ready
 	@$(PY) -m scripts.tpu sweep --experiment=$(subst -,_,$(@:-sweep=)) --phase=tune \
-	  $(call flag,parallel,$(PARALLEL)) $(AXES) $(ON_TPU)
+	  $(call flag,parallel,$(PARALLEL)) $(call flag,axis,$(SWEEP)) $(ON_TPU)
 else
 $(SWEEPS): $(VENV)/.ready
-	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(LAPTOP_DATA); fi
-	@$(PY) -m scripts.sweep $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin) $(call flag,seed,$(SEED)) $(AXES) \
-	  $(foreach binding,$(GIN),$(call flag,gin_param,$(binding))) $(call flag,storage,$(STORAGE)) \
-	  $(call flag,workers,$(WORKERS)) $(call flag,threads,$(THREADS))
+	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(SWEEPING) --check && $(LAPTOP_DATA); fi
+	@$(SWEEPING)
 endif
 
 study: $(VENV)/.ready ## NIGT and its baselines, tuned alike at laptop scale (results/laptop); HOURS=2 and again: it goes on
@@ -133,12 +146,13 @@ figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/de
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
-bench: $(VENV)/.ready ## Time the optimizers, resuming and both data paths (results/bench)
+bench: $(VENV)/.ready ## Time the optimizers, resuming, both data paths and slips (results/bench)
 	@$(PY) -m scripts.bench
 	@$(PY) -m data.laptop --data_dir=.data/laptop --text
 	@$(PY) -m scripts.bench.resume
 	@$(PY) -m scripts.bench.input
 	@$(PY) -m scripts.bench.bert_data
+	@$(PY) -m scripts.bench.slips
 
 soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTES (default 10), and compare
 	@$(PY) -m data.laptop --data_dir=.data/laptop

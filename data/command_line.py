@@ -19,12 +19,6 @@ def run(name: str, module: str, main: Callable[[], int | None]) -> None:
     """
     logging.set_verbosity(logging.ERROR)  # Beam tells of the clouds that it cannot reach
 
-    def parse(argv: list[str]) -> list[str]:
-        try:
-            return flags.FLAGS(argv)
-        except flags.Error as error:
-            _end(f"{' '.join(str(error).split())}: see python -m {module} --help", 2)
-
     def called(argv: list[str]) -> int | None:
         try:
             if len(argv) > 1:
@@ -36,7 +30,24 @@ def run(name: str, module: str, main: Callable[[], int | None]) -> None:
             place = error.filename or flags.FLAGS.flag_values_dict().get("data_dir", "a file")
             _end(f"{name}: {place}: {error.strerror}; mend that, then repeat the command", 2)
 
-    app.run(called, flags_parser=parse)
+    app.run(called, flags_parser=parser(name, module))
+
+
+def parser(name: str, module: str) -> Callable[[list[str]], list[str]]:
+    """What app.run takes as flags_parser: an option that is wrong is one line and status 2.
+
+    Args:
+      name, module: As run takes them.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            # absl's own: "Unknown command line flag 'seeds'. Did you mean: seed ?"
+            _end(f"{name}: {' '.join(str(error).split())}; see python -m {module} --help", 2)
+
+    return parse
 
 
 def _end(message: str, status: int) -> NoReturn:

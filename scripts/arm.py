@@ -4,6 +4,8 @@ import dataclasses
 import pathlib
 import shlex
 
+from trainers import gin_files
+
 _FLAGS = ("--gin_file=", "--gin_param=")
 _ELSEWHERE = ("eta0", "seed", "data_dir")  # has a column of its own in tables, or says nothing
 
@@ -26,7 +28,7 @@ class Arm:
         """The one that a row of runs.csv is a run of, its point with it: as its command has them."""
         parts = [(part, flag) for part in shlex.split(row["command"]) for flag in _FLAGS if part.startswith(flag)]
         files, bindings = ([part.removeprefix(own) for part, flag in parts if flag == own] for own in _FLAGS)
-        return cls(pathlib.Path(*files[:1]).stem, "".join(files[:1]), tuple(bindings))
+        return cls(pathlib.Path(*files[:1]).stem, "".join(files[:1]), tuple(gin_files.split(bindings)))
 
     @property
     def settings(self) -> str:

@@ -9,6 +9,7 @@ import time
 
 from absl import app, flags
 
+from data import command_line
 from trainers.checkout import ROOT
 
 # The slower task first, so that its two runs share the machine with each other.
@@ -93,4 +94,4 @@ def _command(name: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=command_line.parser("demo", "scripts.demo"))

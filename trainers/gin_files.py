@@ -1,11 +1,12 @@
 """Loading a gin file strictly: what gin passes in silence is an error here."""
 
+import contextlib
 import os
 import re
 import tempfile
 import tokenize
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO, TypeVar
 
 import gin
 
@@ -14,13 +15,32 @@ from trainers.checkout import ROOT
 from trainers.experiment import Experiment
 
 Root = TypeVar("Root")
+_QUOTED = re.compile(r"(['\"])(?:\\.|(?!\1)[^\\])*\1")
+_NAME = re.compile(r"(?<!\S)[\w./]+\s*=")  # where a binding begins
+_VALUES = "where a value is 0.1, True, None, 'text', (1, 2), @name() or %macro"
 _NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
 
 # So that the shipped files find what they include, wherever the command is run from.
 gin.add_config_file_search_path(str(ROOT))
 # gin would also look for a file inside Python packages, and fail on `configs`, a folder that is none, instead of saying
 # that the file is missing.
-gin.config._FILE_READERS[:] = [(open, os.path.isfile)]
+gin.config._FILE_READERS[:] = [(lambda path: _noting_references(path), os.path.isfile)]
+_references: set[tuple[str, str]] = set()  # (scope, selector) of all that the files' values refer to
+
+
+def split(texts: Iterable[str]) -> list[str]:
+    """Each binding by itself, without blanks around its "=": "eta0 = 0.1 beta=0.9" is "eta0=0.1" and "beta=0.9".
+
+    Args:
+      texts: Of one binding or several, separated by blanks.
+    """
+    found = []
+    for text in texts:
+        masked = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)
+        starts = sorted({0, *(match.start() for match in _NAME.finditer(masked))})
+        pieces = (text[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True))
+        found += [re.sub(r"^([\w./]+)\s*=\s*", r"\1=", piece) for piece in pieces if piece]
+    return found
 
 
 def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experiment:
@@ -54,10 +74,10 @@ def read(gin_file: str, bindings: list[str], root: Callable[[], Root], known: st
     if not os.path.isfile(gin_file):
         raise InputError(f"{gin_file}: no such gin file; {known}")
     gin.clear_config()
+    _references.clear()
     try:
         given = _check_syntax(bindings)
         gin.parse_config_file(gin_file)
-        referenced = _referenced()
         gin.parse_config(bindings)
         with gin.unlock_config():  # afterwards: tf-models-official registers its own configurables when it is imported
             gin.finalize()
@@ -74,7 +94,7 @@ def read(gin_file: str, bindings: list[str], root: Callable[[], Root], known: st
         tokenize.TokenError,
     ) as error:
         raise InputError(f"{gin_file}: {_first_line(error)}") from error
-    unused = _unused(given, referenced)
+    unused = _unused(given)
     if unused:
         raise InputError(f"{gin_file}: {', '.join(unused)}: nothing uses this; correct the name or delete the line")
     return loaded
@@ -121,7 +141,7 @@ def _check_syntax(bindings: list[str]) -> set[tuple[str, str, str]]:
         try:
             statements = list(gin.config_parser.ConfigParser(binding, gin.config.ParserDelegate()))
         except (SyntaxError, ValueError, tokenize.TokenError) as error:
-            raise ValueError(f"--gin_param={binding}: write it as name=value, {_first_line(error)}") from error
+            raise ValueError(f"--gin_param={binding}: write it as name=value, {_VALUES}") from error
         if not statements or not all(isinstance(s, gin.config_parser.BindingStatement) for s in statements):
             raise ValueError(f"--gin_param={binding}: write it as name=value")
         for statement in statements:
@@ -135,13 +155,17 @@ def _check_syntax(bindings: list[str]) -> set[tuple[str, str, str]]:
     return given
 
 
-def _referenced() -> set[tuple[str, str]]:
-    """(scope, selector) of all that the values of the configuration refer to, and of the scopes around it."""
-    references = set()
+@contextlib.contextmanager
+def _noting_references(path: str) -> Iterator[TextIO]:
+    """Opens a gin file for gin; when it has been read, notes what its values, and those read before, refer to.
+
+    A file that includes it may bind them anew. What they referred to, and the scopes around that, are then no slips.
+    """
+    with open(path, encoding="utf-8") as file:
+        yield file
     for reference in gin.config.iterate_references(gin.config._CONFIG):
         scope, selector = reference.config_key
-        references |= {(outer, selector) for outer in _scopes_around(scope)}
-    return references
+        _references.update((outer, selector) for outer in _scopes_around(scope))
 
 
 def _scopes_around(scope: str) -> list[str]:
@@ -150,13 +174,14 @@ def _scopes_around(scope: str) -> list[str]:
     return ["/".join(parts[:length]) for length in range(len(parts) + 1)]
 
 
-def _unused(given: set[tuple[str, str, str]], referenced: set[tuple[str, str]]) -> list[str]:
+def _unused(given: set[tuple[str, str, str]]) -> list[str]:
     """Names of the bindings and macros that building the experiment did not consume.
 
+    What a file refers to may have lost its use to an override: `train_steps=100` takes the place of a number of epochs,
+    and of the size of the data set behind that.
+
     Args:
-      given: Bindings that override the file's: each must be consumed.
-      referenced: What the file alone refers to. It may have lost its use to an override: `train_steps=100` takes the
-        place of a number of epochs, and of the size of the data set behind that.
+      given: Bindings that override the files': each must be consumed.
     """
     used = set()
     for (scope, selector), parameters in gin.config._OPERATIVE_CONFIG.items():
@@ -166,13 +191,19 @@ def _unused(given: set[tuple[str, str, str]], referenced: set[tuple[str, str]]) 
     for (scope, selector), parameters in gin.config._CONFIG.items():
         for parameter in parameters:
             name = "macro" if selector in _NOT_BINDINGS else selector.rsplit(".", 1)[-1]
-            overridden = (scope, selector) in referenced and (scope, name, parameter) not in given
+            overridden = (scope, selector) in _references and (scope, name, parameter) not in given
             if (scope, selector, parameter) not in used and not overridden:
                 names.append(scope if name == "macro" else f"{scope + '/' if scope else ''}{name}.{parameter}")
     return sorted(names)
 
 
 def _first_line(error: Exception) -> str:
-    """The message without gin's trail of where it was called from."""
-    text = str(error).strip() or type(error).__name__
-    return re.split(r"\n", text)[0].strip()[:400]
+    """The message without gin's trail of where it was called from, and in words for who writes gin files."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+    if missing := re.match(r"No bindings specified for '(.+)/gin.macro'", text):
+        return f"the macro '{missing[1]}' has no value; bind it"
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno} of {error.filename}: write name = value, {_VALUES}"
+    if isinstance(error, tokenize.TokenError):
+        return f"a bracket is not closed ({text})"
+    return text[:400]

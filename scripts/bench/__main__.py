@@ -19,6 +19,7 @@ from absl import app, flags
 from official.core import task_factory
 from official.modeling.optimization import lamb, lars, legacy_adamw
 
+from data import command_line
 from nigt import NIGT
 from trainers import gin_files
 from trainers.checkout import git_state
@@ -155,4 +156,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=command_line.parser("bench", "scripts.bench"))

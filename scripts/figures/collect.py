@@ -274,6 +274,16 @@ def _write(folder: pathlib.Path, files: dict[str, str], runs: list[Run]) -> None
         shutil.rmtree(stage, ignore_errors=True)
 
 
+def _directories(parts: list[str]) -> list[str]:
+    """What the commas separate; one may belong to a run's name, "resnet_nigt-eta0=0.01,beta=0.5-s0"."""
+    found = []
+    while parts:
+        joined = [",".join(parts[:length]) for length in range(len(parts), 0, -1)]
+        found.append(next(filter(os.path.isdir, joined), parts[0]))
+        parts = parts[found[-1].count(",") + 1 :]
+    return found
+
+
 def define_flags() -> None:
     """Not when imported: the programs' flags have names in common."""
     flags.DEFINE_list("runs", None, "Run directories, or directories of run directories, comma-separated.")
@@ -289,7 +299,7 @@ def main() -> None:
         raise InputError(f"--{'output' if options.runs else 'runs'} is missing; see --help")
     # Of a path inside this checkout, table.md should not tell where the checkout is.
     command = shlex.join(["python", "-m", "scripts.figures.collect", *sys.argv[1:]]).replace(f"{ROOT}{os.sep}", "")
-    collected = collect(options.runs, options.output, options.phase, command, options.replace)
+    collected = collect(_directories(options.runs), options.output, options.phase, command, options.replace)
     print(f"{options.output}: {len(collected)} run(s) collected: {', '.join(collected)}")
 
 

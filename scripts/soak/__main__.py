@@ -15,6 +15,7 @@ import traceback
 
 from absl import app, flags
 
+from data import command_line
 from scripts.soak import bad_gin, faults, kills, sweeps
 from scripts.soak.forked import Run, arguments
 from trainers.checkout import ROOT, describe_commit
@@ -167,4 +168,4 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    app.run(main, flags_parser=command_line.parser("soak", "scripts.soak"))

@@ -10,7 +10,10 @@ import time
 from scripts.soak import kills
 from scripts.soak.faults import INTERVAL, SETTINGS, STEPS, Case
 from scripts.soak.forked import arguments, last_step
+from trainers import names
 from trainers.checkout import ROOT
+
+_FILE, _FLAG = "configs/laptop/bert_nigt.gin", "--gin_param="
 
 
 def sleeping_machine(case: Case) -> None:
@@ -39,9 +42,8 @@ def locked_database(case: Case) -> None:
 def _sweep(case: Case):
     """Two workers and one point, the reference's; at the end, its run has to be the reference, and its one start."""
     runs, output = case.folder / "runs", case.folder / "sweep.out"
-    bindings = [a for a in arguments("bert_nigt", runs, case.data, **SETTINGS) if a.startswith("--gin_param=")]
-    command = [sys.executable, "-m", "scripts.sweep", "--gin_file=configs/laptop/bert_nigt.gin", "--axis=eta0=0.01"]
-    command += [f"--runs={runs}", f"--results={case.folder / 'results'}", "--workers=2", *bindings]
+    command = [sys.executable, "-m", "scripts.sweep", f"--gin_file={_FILE}", "--axis=eta0=0.01", "--workers=2"]
+    command += [f"--runs={runs}", f"--results={case.folder / 'results'}", *(_FLAG + one for one in _bindings(case))]
     with open(output, "w") as file:
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
     try:
@@ -54,8 +56,13 @@ def _sweep(case: Case):
     assert not found, found[:3]
 
 
+def _bindings(case: Case) -> list[str]:
+    given = arguments("bert_nigt", case.folder, case.data, **SETTINGS)
+    return [one.removeprefix(_FLAG) for one in given if one.startswith(_FLAG)]
+
+
 def _directory(case: Case) -> pathlib.Path:
-    return case.folder / "runs" / "bert_nigt-eta0=0.01-s0"
+    return case.folder / "runs" / f"{names.experiment(_FILE, _bindings(case))}-eta0=0.01-s0"
 
 
 def _is_done(case: Case) -> bool:

@@ -10,24 +10,23 @@ import os
 import pathlib
 import shlex
 import sys
-import threading
 
 from absl import flags
 
 from data import command_line
 from scripts.arm import Arm
-from scripts.sweep import grid, queue
-from scripts.sweep.training import Ended, Pace, Training, Trainings, in_threads, stop_on_signals
-from trainers import gin_files
+from scripts.sweep import grid
+from scripts.sweep.training import Training, Trainings
+from trainers import data_folder, gin_files, names
 from trainers.checkout import ROOT
-from trainers.exit_status import ExitStatus
 
 
 def _define_flags() -> None:
     flags.DEFINE_string("gin_file", None, "The experiment, e.g. configs/laptop/bert_nigt.gin.", required=True)
     flags.DEFINE_string("grid", "configs/sweep/grid.gin", "The gin file of the grid.")
     flags.DEFINE_multi_string("axis", [], "Instead of the grid's: eta0=1e-3,1e-2. Repeatable: all combinations.")
-    flags.DEFINE_multi_string("gin_param", [], "A binding for every run. Repeatable.")
+    flags.DEFINE_multi_string("gin_param", [], "Bindings for every run. Repeatable.")
+    flags.DEFINE_bool("check", False, "Only look whether the gin file and the points are right; needs no data.")
     flags.DEFINE_integer("seed", 0, "Of every run.", lower_bound=0)
     flags.DEFINE_integer("workers", 2, "Runs at a time.", lower_bound=1)
     flags.DEFINE_integer("threads", 1, "Of each run.", lower_bound=1)
@@ -43,76 +42,38 @@ def main() -> int:
       InputError: The user has to mend something.
     """
     values = flags.FLAGS
-    points = grid.points(grid.load(values.grid, values.axis))
-    scale = ""
+    points, bindings = grid.points(grid.load(values.grid, values.axis)), gin_files.split(values.gin_param)
     for point in points:  # a misspelt name ends the sweep before its first run
-        scale = gin_files.load(values.gin_file, [*values.gin_param, *point.bindings], values.seed).scale
+        experiment = gin_files.load(values.gin_file, [*bindings, *point.bindings], values.seed)
+        if not values.check:
+            data_folder.require(experiment)
+    if values.check:
+        return 0
+    from scripts.sweep import queue, workers  # Optuna takes a second to import: a slip should not wait for it
+
+    scale = experiment.scale
     runs = pathlib.Path(values.runs or f"runs/{scale}/sweep")
     output = pathlib.Path(values.results or f"results/{scale}/sweep")
     runs.mkdir(parents=True, exist_ok=True)
     storage = values.storage or f"sqlite:///{runs / 'optuna.db'}"
     command = shlex.join(["python", "-m", "scripts.sweep", *sys.argv[1:]]).replace(f"{ROOT}{os.sep}", "")
     command = command.replace(storage, queue.without_password(storage))
-    arm = Arm(pathlib.Path(values.gin_file).stem, values.gin_file, tuple(values.gin_param))
+    arm = Arm(names.experiment(values.gin_file, bindings), values.gin_file, tuple(bindings))
     trials = {
         point: Training.of(arm, f"{arm.name}-{point.name}-s{values.seed}", point.bindings, values.seed, "tune")
         for point in points
     }
-    gin_files.load(values.gin_file, values.gin_param, values.seed)
-    settings = {"gin_file": values.gin_file, "gin_param": values.gin_param, "seed": values.seed}
+    gin_files.load(values.gin_file, bindings, values.seed)
+    settings = {"gin_file": values.gin_file, "gin_param": bindings, "seed": values.seed}
     settings["config"] = gin_files.operative_config()
     study = queue.Queue(storage, f"{scale} {arm.name} s{values.seed}", settings, runs)
     study.enqueue(points)
     runner = Trainings(runs, output, values.threads, command)
-    status = _work(study, trials, runner, values.workers)
+    status = workers.work(study, trials, runner, values.workers)
     for point, outcome in study.outcomes().items():
         print(f"sweep: {point.name}: {outcome}")
     print(f"sweep: {output}/table.md, runs.csv, curves.csv and logs/")
     return status
-
-
-def _work(study: queue.Queue, trials: dict[grid.Point, Training], runner: Trainings, workers: int) -> ExitStatus:
-    """Has the workers share the points until none waits; the exit status."""
-    bad: list[Ended] = []
-    stopping, pace = threading.Event(), Pace(workers)
-
-    def stop() -> None:
-        stopping.set()
-        runner.stop()
-
-    def work() -> None:
-        while not stopping.is_set():
-            claimed = study.claim(trials)
-            if claimed is None:
-                if study.is_finished(trials):
-                    return
-                stopping.wait(queue.POLL_SECONDS)
-                continue
-            print(f"sweep: {trials[claimed.point].name} started", flush=True)
-            with claimed:
-                ended = runner.run(trials[claimed.point])
-                is_ours = claimed.tell(ended)
-            if ended.status == ExitStatus.INTERRUPTED and not stopping.is_set():
-                stop()
-            value = "" if ended.selection is None else f" {ended.selection:.4f} on selection"
-            problem = f": {ended.message}" if ended.status in (ExitStatus.FAILED, ExitStatus.BAD_INPUT) else ""
-            line = f"sweep: {trials[claimed.point].name} {ended.status.name.lower()}{value}{problem}"
-            if not is_ours:
-                line += "; another worker had taken it for dead and claimed it again: one result counts"
-            if ended.status not in (ExitStatus.BAD_INPUT, ExitStatus.INTERRUPTED):
-                line += f"; {pace.after(ended, study.left(trials))}"
-            print(line, flush=True)
-            if ended.status == ExitStatus.BAD_INPUT and is_ours:
-                bad.append(ended)
-                stop()
-
-    stop_on_signals(stop)
-    in_threads(work, workers, stop)
-    if bad:
-        return ExitStatus.BAD_INPUT
-    if stopping.is_set():
-        return ExitStatus.INTERRUPTED
-    return ExitStatus.FAILED if study.has_failed(trials) else ExitStatus.DONE
 
 
 if __name__ == "__main__":

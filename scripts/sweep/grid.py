@@ -7,7 +7,7 @@ import itertools
 import pydantic
 
 from data.errors import InputError
-from trainers import gin_files
+from trainers import gin_files, names
 from trainers.configurable import configurable
 
 Value = pydantic.StrictBool | pydantic.StrictInt | pydantic.StrictFloat | pydantic.StrictStr
@@ -38,7 +38,7 @@ class Point:
     @property
     def name(self) -> str:
         """For a directory: "eta0=0.01,beta=0.9"; of a binding, what follows the last dot."""
-        return ",".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in self.values)
+        return names.point(self.values)
 
     @property
     def bindings(self) -> list[str]:
@@ -51,13 +51,13 @@ def load(file: str, axes: list[str]) -> Axes:
 
     Args:
       file: A gin file that binds grid.axes.
-      axes: "eta0=1e-3,1e-2": an axis that takes the place of the file's. With any, the file is not read.
+      axes: "eta0=1e-3,1e-2 beta=0.9,0.99": axes that take the place of the file's. With any, the file is not read.
 
     Raises:
       InputError: The file is missing or wrong, or an axis has no values or one twice.
     """
     if axes:
-        return _checked(dict(map(_parse, axes)), "SWEEP")
+        return _checked(dict(map(_parse, gin_files.split(axes))), "SWEEP")
     return gin_files.read(file, [], grid, "name the grid's gin file with --grid")
 
 
@@ -94,8 +94,3 @@ def _value(text: str) -> Value:
 
 def _is_reference(value: Value) -> bool:
     return isinstance(value, str) and value.startswith(("@", "%"))  # gin's
-
-
-def _short(value: Value) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return "".join(c if c.isalnum() or c in "+-._" else "_" for c in text)

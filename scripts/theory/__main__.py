@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from absl import app, flags
 
+from data import command_line
 from data.errors import InputError
 
 _QUICK = flags.DEFINE_boolean("quick", False, "T up to 1e4 only, in under two minutes; not into results/theory.")
@@ -54,4 +55,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=command_line.parser("theory", "scripts.theory"))

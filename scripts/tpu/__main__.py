@@ -20,6 +20,7 @@ import time
 
 from absl import app, flags
 
+from data import command_line
 from data.errors import InputError, RunError
 from scripts.sweep import grid
 from scripts.tpu import commands, gcloud, machine, request, sweep
@@ -91,7 +92,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
             raise InputError(f"{verb}: no such command; there are {', '.join(_VERBS)}")
         needs_name = verb in ("logs", "attach", "delete")
         if len(names) > (verb in ("status", "logs", "attach", "delete")) or (needs_name and not names):
-            raise InputError(f"{verb} takes {'one NAME' if needs_name else 'no such arguments'}; see --help")
+            wants = "one NAME" if needs_name else "no such arguments"
+            raise InputError(f"{' '.join([verb, *names])}: {verb} takes {wants}; see --help")
         for name in names:
             request.check("name", name)
         actions = {"launch": _launch, "sweep": _sweep, "status": _status, "logs": _logs}
@@ -110,7 +112,7 @@ def _states(values: flags.FlagValues) -> StateFile:
 
 def _launch(values: flags.FlagValues, verb: str) -> int:
     del verb
-    wanted, cost = _request(values, values.gin_param, values.name)
+    wanted, cost = _request(values, gin_files.split(values.gin_param), values.name)
     if values.dry_run:
         return _print_plans([wanted], cost, values.state_dir)
     states = _states(values)
@@ -234,11 +236,10 @@ def _confirmed(values: flags.FlagValues, line: str) -> bool:
 
 def _sweep(values: flags.FlagValues, verb: str) -> int:
     del verb
-    runs = {}
+    runs, further = {}, gin_files.split(values.gin_param)
     for point in grid.points(grid.load(values.grid, values.axis)):
-        bindings = [*values.gin_param, *point.bindings]
-        name = request.point_name(values.experiment, values.tpu, point.name, values.seed, values.gin_param)
-        wanted, cost = _request(values, bindings, name)
+        name = request.point_name(values.experiment, values.tpu, point.name, values.seed, further)
+        wanted, cost = _request(values, [*further, *point.bindings], name)
         if wanted.name in runs:
             raise InputError(f"{wanted.name}: two points of the sweep have the same name; leave one out")
         runs[wanted.name] = (wanted, cost)
@@ -362,4 +363,4 @@ def _wait_for_launcher(states: StateFile, name: str) -> None:
 
 if __name__ == "__main__":
     define_flags(flags.FLAGS)
-    app.run(main)
+    app.run(main, flags_parser=command_line.parser("launch", "scripts.tpu"))

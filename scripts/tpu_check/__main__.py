@@ -14,6 +14,7 @@ import tempfile
 
 from absl import app, flags
 
+from data import command_line
 from scripts.tpu_check import report
 from scripts.tpu_check.programs import Program, all_programs
 from trainers.checkout import ROOT, git_state
@@ -125,4 +126,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=command_line.parser("tpu-check", "scripts.tpu_check"))

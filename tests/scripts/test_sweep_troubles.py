@@ -12,8 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from data.errors import InputError, RunError
-from scripts.sweep import __main__ as sweep
-from scripts.sweep import database, grid, queue
+from scripts.sweep import database, grid, queue, workers
 from scripts.sweep.training import Ended, Pace, Training, run_all
 from trainers.exit_status import ExitStatus
 
@@ -261,7 +260,7 @@ def test_a_worker_that_dies_ends_the_sweep_and_the_study_with_its_error(file, tm
 
     runner = _Runner(run)
     with pytest.raises(type(error), match=str(error)):
-        sweep._work(own, trainings, runner, 2)
+        workers.work(own, trainings, runner, 2)
     runner = _Runner(run)
     with pytest.raises(type(error), match=str(error)):
         run_all(trainings.values(), runner, 2, lambda *_: None)
@@ -284,7 +283,7 @@ def test_a_live_sweep_survives_a_sleep_and_a_lock_with_a_second_worker_that_wait
         return Ended(ExitStatus.DONE, "", 0.75, 60.0)
 
     trainings = {POINT: Training("an-arm-s0", "a.gin", (), 0, "tune")}
-    assert sweep._work(own, trainings, _Runner(run), 2) == ExitStatus.DONE
+    assert workers.work(own, trainings, _Runner(run), 2) == ExitStatus.DONE
     assert started == {"an-arm-s0": 1} and _results(own) == (1, "0.7500 on selection")
     assert "sweep: an-arm-s0 done 0.7500 on selection; no run left" in capsys.readouterr().out
 

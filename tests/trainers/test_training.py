@@ -4,6 +4,9 @@ import csv
 import json
 import os
 import pathlib
+import re
+import shlex
+import subprocess
 import sys
 import tempfile
 import types
@@ -15,6 +18,7 @@ from official.core import task_factory
 from official.nlp.data import pretrain_dataloader
 
 from scripts.soak.forked import Run
+from tests.conftest import ROOT
 from trainers import gin_files
 
 # Small models: these tests are about the run, not about the result.
@@ -26,7 +30,6 @@ SMALL = {
         "bert_pretraining.layers=1",
         "bert_pretraining.dropout=0.1",
         "bert_pretraining.evaluation_limit=64",
-        "warmup_polynomial_decay.warmup_steps=5",
     ],
     "resnet": ["batch_size=32", "resnet_classification.depth=10", "resnet_classification.width=0.125"],
 }
@@ -37,8 +40,6 @@ def _command(name, directory, laptop_data, *bindings, mode="train_and_eval", see
     folder = {"bert": "manuals", "resnet": "images"}[task]
     data = {"bert": "bert_pretraining", "resnet": "resnet_classification"}[task]
     settings = [f"{data}.data_dir='{laptop_data / folder}'", *SMALL[task], *bindings]
-    if "nigt" in name and task == "resnet":
-        settings.append("warmup_polynomial_decay.warmup_steps=5")
     return [
         *(sys.executable, "-m", "trainers.train", f"--gin_file=configs/laptop/{name}.gin", f"--seed={seed}"),
         *(f"--model_dir={directory}", f"--mode={mode}", "--threads=1"),
@@ -104,7 +105,15 @@ def test_a_run_leaves_what_the_readme_says(finished):
     assert all(int(row["examples"]) == int(row["step"]) * (4 if "bert" in name else 32) for row in rows)
     assert {"loss", record["metric"]} <= {row["name"] for row in rows if row["split"] == "selection"}
     assert list(directory.glob("train/events*")) and list(directory.rglob("validation/**/events*"))
-    assert len((directory / "train.log").read_text().splitlines()) == 4
+    log = (directory / "train.log").read_text().splitlines()
+    assert len(log) == 7 and len([line for line in log if "loss" in line]) == 4  # one line an event
+    values = {(row["split"], row["step"]): float(row["value"]) for row in rows if row["name"] == record["metric"]}
+    for step, line in zip(("20", "40"), (line for line in log if "selection" in line), strict=False):
+        selection, validation = values["selection", step], values["validation", step]
+        assert f" step {step}  selection {selection:.4f}  validation {validation:.4f}  best " in line
+    at_the_end = f"done: validation {values['validation', '40']:.4f} at the end (step 40); best "
+    assert at_the_end in log[-1] and all(f"{directory}/{name}" in log[-1] for name in ("metrics.csv", "best_ckpt"))
+    assert f"export {directory}/export; next python -m tensorboard.main --logdir={directory}" in log[-1]
 
 
 def test_the_best_checkpoint_and_the_export_hold_w(finished, laptop_data):
@@ -149,8 +158,28 @@ def test_a_second_call_does_not_train_again(finished, laptop_data):
     name, directory = finished
     before = (directory / "metrics.csv").read_bytes(), (directory / "run.json").read_bytes()
     done = _run(name, directory, laptop_data, *STEPS)
-    assert done.returncode == 0 and "done already" in done.stderr
+    assert done.returncode == 0 and "done already" in done.stderr and "; next " in done.stderr.splitlines()[-1]
     assert ((directory / "metrics.csv").read_bytes(), (directory / "run.json").read_bytes()) == before
+
+
+def test_on_a_terminal_a_run_ends_with_where_things_are(laptop_data, tmp_path):
+    """In a real one, of 80 columns, from a folder without runs: its directory has the binding in its name."""
+    command = _command("bert_nigt", "", laptop_data, "train_steps=2", "experiment.steps_per_loop=1", "eta0 = 3e-3")
+    command = [part for part in command if not part.startswith("--model_dir=")]
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    typed = f"stty cols 80 rows 24; {shlex.join(command)}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["script", "-qefc", typed, "out"], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL)
+    shown = re.split(r"[\r\n]+", (tmp_path / "out").read_text())
+    assert done.returncode == 0, shown
+    directory = next((tmp_path / "runs" / "laptop").iterdir())
+    assert directory.name.startswith("bert_nigt-data_dir=") and directory.name.endswith("-s0")
+    end = shown[shown.index("done") + 1 :]
+    heads = ("validation", "best", "curves", "best checkpoint", "export", "next")
+    assert [line[2:19].strip() for line in end[: len(heads)]] == list(heads)
+    ours = re.compile(r" *\d+%\||\d\d:\d\d:\d\d step \d+  selection|Script |done|  [a-z ]{15}  | *$")
+    assert not [line for line in shown if not ours.match(line)]  # nothing of the libraries'
+    assert max(len(line) for line in shown[1 : shown.index("done")]) <= 80
 
 
 @pytest.mark.parametrize("finished", ["bert_nigt"], indirect=True)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
+from trainers.running import summary
 from trainers.running.metrics_log import MetricsLog
 
 PROGRESS = "step %d/%d  loss %.4f  accuracy %.4f  %.1f steps/s  %d:%02d left"
@@ -19,7 +20,7 @@ class Diverged(Exception):
 
 
 class Watch(orbit.Action):
-    """Logs each loop, shows progress, and stops a run that diverges."""
+    """Logs each loop and each evaluation, shows progress, and stops a run that diverges."""
 
     def __init__(self, step: tf.Variable, start_step: int, train_steps: int, metric: str, log: MetricsLog):
         """
@@ -28,7 +29,7 @@ class Watch(orbit.Action):
           start_step: Where the run starts or goes on.
           train_steps: The run's length, in steps.
           metric: The task's metric, for the display.
-          log: Where the train split's values go.
+          log: Where the train split's values go, and the evaluations' are.
         """
         self._step, self._train_steps, self._metric, self._log = step, train_steps, metric, log
         self._first_step, self._first_time = start_step, time.monotonic()
@@ -49,6 +50,12 @@ class Watch(orbit.Action):
         self._show(step, values)
         if not math.isfinite(values["loss"]):
             raise Diverged(f"the loss is {values['loss']} at step {step}")
+
+    def evaluated(self, output: dict) -> None:
+        """Called by orbit's Controller after an evaluation, which is in the log by then."""
+        del output
+        with tqdm.external_write_mode():  # the bar makes room for the line
+            logging.info("%s", summary.evaluation(self._log.path, self._metric))
 
     def close(self) -> None:
         """Gives the terminal back."""

@@ -11,7 +11,7 @@ from orbit import controller
 
 from data.errors import InputError
 from trainers.checkout import ROOT
-from trainers.running import actions
+from trainers.running import actions, summary
 
 _OURS = ROOT / "trainers"
 
@@ -19,13 +19,13 @@ _OURS = ROOT / "trainers"
 class _OwnRecords(logging.Filter):
     """Passes this package's records, and everybody's errors."""
 
-    def __init__(self, progress: bool):
-        """progress: whether to pass the lines that a progress bar shows as well."""
+    def __init__(self, all_of_ours: bool):
+        """all_of_ours: also the lines in whose place a terminal shows something else."""
         super().__init__()
-        self._progress = progress
+        self._all_of_ours = all_of_ours
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.msg == actions.PROGRESS and not self._progress:
+        if record.msg in (actions.PROGRESS, summary.DONE) and not self._all_of_ours:
             return False
         return record.levelno >= logging.ERROR or pathlib.Path(record.pathname).resolve().is_relative_to(_OURS)
 
@@ -44,8 +44,8 @@ def start(model_dir: str) -> None:
     except OSError as error:
         raise InputError(f"{model_dir}: {error.strerror}; choose another --model_dir or MODEL_DIR") from error
     handler = absl.logging.get_absl_handler()
-    for each, progress in ((file, True), (handler, not sys.stderr.isatty())):
-        each.addFilter(_OwnRecords(progress))
+    for each, all_of_ours in ((file, True), (handler, not sys.stderr.isatty())):
+        each.addFilter(_OwnRecords(all_of_ours))
         each.setFormatter(formatter)
     absl.logging.get_absl_logger().addHandler(file)
     # orbit prints each of its lines besides logging it; Watch says the same in one line.

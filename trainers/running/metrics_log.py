@@ -12,7 +12,11 @@ COLUMNS = ("step", "examples", "wall_s", "split", "name", "value")
 
 
 class MetricsLog:
-    """metrics.csv as the run goes. The file is replaced as a whole at each write, so it never holds a half of one."""
+    """metrics.csv as the run goes. The file is replaced as a whole at each write, so it never holds a half of one.
+
+    Attributes:
+      path: Of the file.
+    """
 
     def __init__(self, path: pathlib.Path, start_step: int, batch_size: int):
         """Reads the file and drops the rows of steps after start_step, which the run will take again.
@@ -25,7 +29,7 @@ class MetricsLog:
         Raises:
           InputError: The file is not a metrics.csv.
         """
-        self._path, self._batch_size, self._start_step = path, batch_size, start_step
+        self.path, self._batch_size, self._start_step = path, batch_size, start_step
         rows = []
         if path.exists():
             try:
@@ -53,7 +57,7 @@ class MetricsLog:
             for name, value in of_split.items():
                 row = (step, step * self._batch_size, f"{wall:.3f}", split, name, repr(float(value)))
                 self._writer.writerow(row)
-        write_atomically(self._path, self._text.getvalue())
+        write_atomically(self.path, self._text.getvalue())
 
     def has_evaluation(self, step: int) -> bool:
         """Whether the file that was opened held the evaluation of a step."""

@@ -14,10 +14,11 @@ from official.core import task_factory, train_lib
 from data import gfiles
 from data.documents import SPLITS
 from data.errors import InputError, reason
+from trainers import data_folder
 from trainers.exit_status import ExitStatus
 from trainers.experiment import Experiment
 from trainers.input import files as input_files
-from trainers.running import checkpoints, failures, log, strategies
+from trainers.running import checkpoints, failures, log, strategies, summary
 from trainers.running.actions import Diverged, Watch
 from trainers.running.controller import Controller
 from trainers.running.directory import RunDirectory, describe_device
@@ -83,8 +84,12 @@ def run(
             and directory.is_finished(parameters.trainer.train_steps)
         ):
             logging.info("%s: done already (%d steps)", model_dir, directory.record["steps"])
+            summary.show_end(directory.path, task.metric)
             return ExitStatus.DONE
-        return _Run(experiment, directory, model_dir, task, interruption or Interruption()).execute(mode)
+        status = _Run(experiment, directory, model_dir, task, interruption or Interruption()).execute(mode)
+        if status == ExitStatus.DONE and mode != "eval" and isinstance(directory, RunDirectory):
+            summary.show_end(directory.path, task.metric)
+        return status
     finally:
         directory.close()
 
@@ -123,10 +128,9 @@ def _patterns(experiment: Experiment) -> list[str]:
 
 def _require_data(experiment: Experiment) -> str:
     """The input files' fingerprint; raises InputError for a split without files, before anything is written."""
-    target = {"bert": "bert-data", "resnet": "imagenet-data"}[experiment.task.name]
-    target = "laptop-data" if experiment.scale == "laptop" else target
-    mend = f"make them with `make {target}`, or correct data_dir in the gin file"
-    if target == "bert-data":
+    mend = data_folder.how_to_get_it(experiment)
+    data_folder.require(experiment)
+    if experiment.task.name == "bert" and experiment.scale == "paper":
         input_files.require_text(experiment.config.task, mend)
     if experiment.task.name == "resnet":
         classes = experiment.config.task.model.num_classes
@@ -176,13 +180,15 @@ class _Run:
         self._checkpointed, status, trainer = start_step, "failed", None
         if trains:
             directory.begin(start_step)
+            if start_step:
+                logging.info("resuming from step %d", start_step)
             self._interruption.guard(self._last_words)
         try:
             with self._strategy.scope():
                 trainer = build_trainer(self._experiment, self._task, self._path, log, self._interruption)
             runner, watch = self._build_runner(trainer, log, mode)
             try:
-                self._train_or_evaluate(runner, trains)
+                self._train_or_evaluate(runner.controller, mode)
             finally:
                 watch.close()
             if trains:
@@ -213,12 +219,19 @@ class _Run:
         strategies.agree(self._strategy, 0)
         return start_step
 
-    def _train_or_evaluate(self, runner: train_lib.OrbitExperimentRunner, trains: bool) -> None:
+    def _train_or_evaluate(self, controller: Controller, mode: str) -> None:
+        """As the runner's own `run`, which counts the model's FLOPs at the end, with chatter on the terminal."""
         try:
-            runner.run()
+            with self._strategy.scope():
+                if mode == "train":
+                    controller.train(steps=self._parameters.trainer.train_steps)
+                elif mode == "eval":
+                    controller.evaluate()
+                else:
+                    controller.train_and_evaluate(self._parameters.trainer.train_steps)
         except Interrupted:
-            if trains:
-                runner.controller.save_checkpoint()
+            if mode != "eval":
+                controller.save_checkpoint()
             raise
 
     def _saved(self, step: int) -> None:
@@ -246,6 +259,7 @@ class _Run:
             model_dir=str(self._path),
             trainer=trainer,
             train_actions=[watch],
+            eval_actions=[watch.evaluated],
             controller_cls=functools.partial(
                 Controller,
                 log=log,

@@ -54,6 +54,22 @@ def epochs_to_steps(
     return first_step(epochs, images, batch_size, run)
 
 
+@configurable
+def share_of_steps(
+    steps: Steps,
+    share: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(gt=0)]],
+    least: Annotated[int, Field(ge=0)] = 0,
+) -> int:
+    """A share of so many steps, to the nearest step.
+
+    Args:
+      steps: Of the run.
+      share: (5, 90): 5 of 90.
+      least: Steps, however short the run is.
+    """
+    return max(least, math.floor(fractions.Fraction(*share) * steps + fractions.Fraction(1, 2)))
+
+
 class Schedule(Settings):
     """A learning-rate schedule."""
 
@@ -70,7 +86,9 @@ class WarmupPolynomialDecay(Schedule):
     @model_validator(mode="after")
     def _fits(self):
         if self.warmup_steps >= self.train_steps:
-            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be below train_steps ({self.train_steps})")
+            raise ValueError(
+                f"{self.gin_name}.warmup_steps ({self.warmup_steps}) must be below train_steps ({self.train_steps})"
+            )
         return self
 
 
@@ -113,7 +131,7 @@ class WarmupStepDecay(Schedule):
         steps = [self.warmup_steps, *self.boundaries, self.train_steps]
         if sorted(set(steps)) != steps:
             raise ValueError(
-                f"{self.train_steps} steps are too few to hold the boundaries {list(self.boundary_epochs)} of "
-                f"{self.epochs:g} epochs apart"
+                f"{self.gin_name}: {self.train_steps} steps are too few to hold the boundaries "
+                f"{list(self.boundary_epochs)} of {self.epochs:g} epochs apart"
             )
         return self

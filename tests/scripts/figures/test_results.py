@@ -110,6 +110,17 @@ def test_the_same_run_replaces_its_rows_and_the_others_stay(collected, tmp_path)
     assert len(read(collected / "curves.csv")) == sum(len(STEPS) * (4 if "nigt" in name else 3) for name in after)
 
 
+def test_a_comma_may_belong_to_a_run_s_name(tmp_path):
+    directories = [tmp_path / name for name in ("bert_nigt-eta0=0.01,beta=0.5-s0", "plain", "a,b,c")]
+    for seed, directory in enumerate(directories):
+        make_run(directory, "bert", "nigt", 0.01, seed, 0.5)
+    runs = f"--runs={','.join(map(str, directories))}"
+    done = run_module("collect", runs, f"--output={tmp_path / 'results'}")
+    assert done.returncode == 0 and "3 run(s) collected" in done.stdout, done.stderr
+    refused = run_module("collect", f"{runs},none,plain", f"--output={tmp_path / 'results'}")
+    assert refused.returncode == 2 and "none" in refused.stderr and "none,plain" not in refused.stderr
+
+
 def test_another_run_of_the_same_name_needs_replace(collected, tmp_path):
     directory = make_run(tmp_path / "again", "resnet", "sgd", 0.4, 1, 0.70, run_id="another")
     before = snapshot(collected)
