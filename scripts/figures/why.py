@@ -37,7 +37,7 @@ def _draw_losses(axes: Axes, rows: list[dict[str, str]]) -> None:
         own = [(int(row["group"]), float(row["value"])) for row in rows if row["arm"] == arm]
         axes.plot(*zip(*own, strict=True), "o-", ms=3.5, lw=1.6, color=_colour(arm), label=arm)
     axes.set_xticks(range(1, 11))
-    axes.set_xlabel("tenth of the masked tokens, the most frequent first")
+    axes.set_xlabel("tenths of the tokens, frequent to rare")
     axes.set_ylabel("loss at the end [nats]")
     axes.set_ylim(bottom=0)
     axes.set_title("Loss by the frequency of the token", loc="left")

@@ -1,5 +1,7 @@
 """When the runs of the laptop BERT leave their first plateau: steps, and Σ η_t until then."""
 
+import numpy as np
+
 from scripts import markdown
 from scripts.study import choice, plan
 from trainers import gin_files
@@ -8,15 +10,11 @@ from trainers.schema.schedules import WarmupPolynomialDecay
 LEFT = 0.20  # masked accuracy on validation, at w: the plateau, on which the commonest pieces are all, lies below
 
 
-def summed_rates(schedule: WarmupPolynomialDecay, steps: int) -> tuple[float, float]:
-    """Σ η_t and Σ η_t² over a run's first steps (trainers/schema/schedules.py has the formula)."""
-    total = squares = 0.0
-    for t in range(steps):
-        rate = schedule.eta0 * (1 - t / schedule.train_steps) ** schedule.power
-        if t < schedule.warmup_steps:
-            rate = schedule.eta0 * t / schedule.warmup_steps
-        total, squares = total + rate, squares + rate**2
-    return total, squares
+def rates(schedule: WarmupPolynomialDecay) -> np.ndarray:
+    """η_t of each step of a run, of shape (train_steps,), by the formula in trainers/schema/schedules.py."""
+    t = np.arange(schedule.train_steps)
+    decayed = (1 - t / schedule.train_steps) ** schedule.power
+    return schedule.eta0 * np.where(t < schedule.warmup_steps, t / max(schedule.warmup_steps, 1), decayed)
 
 
 def left_at(run: choice.Finished) -> int | None:
@@ -37,10 +35,10 @@ def section(finished: dict[str, choice.Finished]) -> list[str]:
         schedule = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings)).optimizer.learning_rate
         steps = [left_at(run) for run in runs]
         left = sorted(step for step in steps if step is not None)
-        at = sorted(summed_rates(schedule, step)[0] for step in left)
-        whole = summed_rates(schedule, schedule.train_steps)[0]
+        sums = np.cumsum(rates(schedule))
+        at = sorted(sums[step - 1] for step in left)
         cells = [arm.name, f"{schedule.train_steps:,}", f"{len(left)} of {len(runs)}"]
-        cells += [_range(left, "{:,}"), _range(at, "{:.1f}"), f"{whole:.1f}"]
+        cells += [_range(left, "{:,}"), _range(at, "{:.1f}"), f"{sums[-1]:.1f}"]
         lines.append(cells)
     columns = ("arm", "steps", "runs that left it", "first evaluation at 20 % or more", "Σ η_t there", "Σ η_t in all")
     return [markdown.table(columns, lines)]

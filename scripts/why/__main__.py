@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 
+import numpy as np
 from absl import flags
 
 from data import command_line
@@ -68,13 +69,14 @@ def measured(runs: pathlib.Path) -> list[dict[str, str]]:
         rows += [own | {"what": what, "group": group, "value": f"{value:.4f}"} for what, group, value in values]
     if not rows:
         raise InputError(f"--runs={runs}: none of the runs is there; `make study` first")
+    ours = None
     for label, gin_file, bindings in SCHEDULES:
-        schedule = gin_files.load(gin_file, list(bindings)).optimizer.learning_rate
-        own = {"arm": label, "run_id": "", "step": str(schedule.train_steps), "what": "rates"}
-        for group, value in zip(
-            ("sum", "sum of squares"), plateau.summed_rates(schedule, schedule.train_steps), strict=True
-        ):
-            rows.append(own | {"group": group, "value": f"{value:.4f}"})
+        rates = plateau.rates(gin_files.load(gin_file, list(bindings)).optimizer.learning_rate)
+        own = {"arm": label, "run_id": "", "step": str(len(rates)), "what": "rates"}
+        ours = ours or rates.sum()
+        values = {"sum": rates.sum(), "sum of squares": (rates**2).sum()}
+        values["step with the first one's sum"] = float(np.searchsorted(np.cumsum(rates), ours) + 1)
+        rows += [own | {"group": group, "value": f"{value:.4f}"} for group, value in values.items()]
     return rows
 
 
@@ -85,7 +87,10 @@ def page(rows: list[dict[str, str]]) -> str:
         groups = list(dict.fromkeys(row["group"] for row in rows if row["what"] == what))
         arms = list(dict.fromkeys((row["arm"], row["step"]) for row in rows if row["what"] == what))
         found = {(row["arm"], row["group"]): row["value"] for row in rows if row["what"] == what}
-        lines = [[arm, f"{int(step):,}", *(f"{float(found[arm, g]):.2f}" for g in groups)] for arm, step in arms]
+        lines = [
+            [arm, f"{int(step):,}", *(f"{float(found[arm, g]):,.2f}".removesuffix(".00") for g in groups)]
+            for arm, step in arms
+        ]
         return f"## {head}\n\n{markdown.table(['', 'steps', *groups], lines)}\n"
 
     missing = [label for label, _ in ARMS if not any(row["arm"] == label and row["run_id"] for row in rows)]
