@@ -249,7 +249,7 @@ def no_permission(case: Case) -> None:
             folder.chmod(folder.stat().st_mode | 0o011)
     directory = case.folder / "run"
     directory.mkdir(mode=0o755 if user else 0o555)
-    _ends(case.start(user=user), 2, str(directory), "Permission denied", "MODEL_DIR")
+    _ends(case.start(user=user), 2, str(directory), "no permission to write", "MODEL_DIR")
     assert not list(directory.iterdir())
 
 
