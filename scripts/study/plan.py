@@ -229,6 +229,7 @@ ARMS = (
         *("Adam, source", _ADAM_BERT, ("experiment.keep_checkpoints=6", _NORMS)),
         group="bert source",
         point=Point((("eta0", 3.16e-3), ("beta2", 0.9999))),
+        beside="Adam, source",
         seeds=(TUNING_SEED,),
     ),
     _after("NIGT", _NIGT_BERT, (1e-3, 3.16e-3, 1e-2), f"{_FACTOR}=10"),

@@ -4,12 +4,11 @@ The growth of the weights, the loss by frequency and Σ η_t; docs/why.md says w
 these runs, with their checkpoints: `make study` leaves them in runs/. Exit status: 0 done, 2 a run is not there.
 """
 
-import csv
-import io
 import json
 import pathlib
 
 import numpy as np
+import pandas as pd
 from absl import flags
 
 from data import command_line
@@ -110,11 +109,8 @@ def page(rows: list[dict[str, str]]) -> str:
 def main() -> int:
     """Writes the three files and returns the exit status."""
     output, rows = pathlib.Path(flags.FLAGS.output), measured(pathlib.Path(flags.FLAGS.runs))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(output / "why.csv", text.getvalue())
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    write_atomically(output / "why.csv", table.to_csv(index=False, lineterminator="\n"))
     write_atomically(output / "why.md", page(rows))
     style.save(figure.draw(rows), output / "why.png")
     print(f"why: {output}/why.md")
