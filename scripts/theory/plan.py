@@ -3,6 +3,7 @@
 from scripts.theory.tasks import FIXED_SIGMA, Task
 
 SIGMA = {"cos": 2.0, "gm": 1.0, "cosill": 1.0, "robust": 0.0}  # robust's follows from its data
+FIXED = f"settings of σ = {FIXED_SIGMA:g}"  # of the method that Algorithm 2's adapting is held against
 NEAR = 0.01  # on w_1: Algorithm 2's own rates, without the way to the minimum
 
 
@@ -124,8 +125,7 @@ def _algorithm2(steps: tuple[int, ...], replicates: dict[int, int], order: int) 
         count = 1 if sigma == 0 else 16
         for method in ("adaptive", "adaptive_corrected", "nigt"):
             tasks.append(Task("run", "order", method, order, count, sigma=sigma))
-        fixed = f"settings of σ = {FIXED_SIGMA:g}"
-        tasks.append(Task("fixed", "order", "nigt", order, count, sigma=sigma, setting=fixed))
+        tasks.append(Task("fixed", "order", "nigt", order, count, sigma=sigma, setting=FIXED))
     return tasks
 
 
