@@ -28,6 +28,6 @@ PROBLEMS = (
 )  # of the rates
 
 
-def problem(objective: str, noise: str) -> str:
+def problem(objective: str, noise: str, joined: str = ", ") -> str:
     """ "ill-conditioned cosines, Gaussian noise"."""
-    return f"{OBJECTIVES[objective]}, {NOISES[noise]}"
+    return f"{OBJECTIVES[objective]}{joined}{NOISES[noise]}"

@@ -89,7 +89,9 @@ def _conventions() -> str:
   α of Theorems 1 and 3. **SGD** (`sgd`) and Arnold et al.'s transport (`igt`), for which the paper gives no η, have
   the best of eight, 2⁻³…2⁴ times min(1/L, √(R/(TL))/σ), chosen on 4 or 8 replicates apart. Where
   methods are tuned alike, η is the best of as many factors on √(Rα/(TL)), and α, where there is one, of
-  {", ".join(f"{alpha:.2g}" for alpha in tuning.ALPHAS)}; SGD has no second number to tune. Nothing is tuned on
+  {", ".join(f"{alpha:.2g}" for alpha in tuning.ALPHAS)}; SGD has no second number to tune. Where the best α
+  is 1, no momentum, and η is normalized SGD's, it is the same method, and its replicates count as normalized SGD's.
+  Nothing is tuned on
   {OBJECTIVES["gm"]} and {OBJECTIVES["robust"]}, where ‖∇F‖ vanishes at infinity and a step that is far too large would
   win.
 - **Algorithm 2** is given g = sup‖∇F‖ where the noise is Gaussian: no g bounds ‖∇f‖ then, so Theorem 4 does not

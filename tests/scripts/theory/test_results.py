@@ -240,6 +240,21 @@ def test_the_readme_quotes_the_verdicts(committed):
     assert acceptance.counts(acceptance.rows(committed)) in words
 
 
+def test_tuned_methods_without_momentum_are_one_method_with_more_seeds():
+    def record(method, quantity, value, stderr=0.0):
+        return Record("tuned", "cos", "gaussian", 2.0, 10, 1, method, 100, "tuned", quantity, value, stderr, 32)
+
+    chosen = [record(name, "factor", 0.5) for name in ("nsgd", "nsgdm", "sgd")] + [record("nigt", "factor", 1.0)]
+    chosen += [record("nsgdm", "alpha", 1.0), record("nigt", "alpha", 1.0)]
+    values = [record(name, "last_grad_norm", value, 0.3) for name, value in (
+        ("nsgd", 1.0), ("nsgdm", 3.0), ("nigt", 5.0), ("sgd", 1.5)
+    )]  # fmt: skip
+    sgd, plain, nigt = acceptance.tuned([*chosen, *values], "cos", 100, "last_grad_norm")
+    assert (sgd.method, nigt.method, nigt.value) == ("sgd", "nigt", 5.0)
+    assert (plain.method, plain.value, plain.replicates) == ("nsgd", 2.0, 64)
+    assert plain.stderr == pytest.approx(0.3 / np.sqrt(2))
+
+
 def test_findings_follow_the_numbers(committed):
     """With SGD's values doubled, the words change."""
     changed = [
