@@ -329,8 +329,7 @@ def find(task: str, name: str) -> Arm:
 
 # What study.md answers first: the question, and which arm stands beside which.
 HEADLINES = (
-    ("BERT from scratch, 6,000 steps", find("bert", "NIGT"), find("bert", "Adam")),
-    ("… on the finer grid", find("bert", "NIGT, finer grid"), find("bert", "Adam, finer grid")),
+    ("BERT from scratch, 6,000 steps", find("bert", "NIGT, finer grid"), find("bert", "Adam, finer grid")),
     ("… at the paper's own rates", find("bert", "NIGT at the paper's rate"), find("bert", "Adam at the paper's rate")),
     ("BERT from scratch, 24,000 steps", find("bert", "NIGT, 24000 steps"), find("bert", "Adam, 24000 steps")),
     ("BERT after the plateau", find("bert", "NIGT, after the plateau"), find("bert", "Adam, after the plateau")),
