@@ -13,7 +13,7 @@ THREADS ?=
 QUICK ?=
 
 # A misspelt variable would be passed over in silence. Those of make's command line are compared with all that are read here.
-KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS RESULTS QUICK MINUTES OUTPUT \
+KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS GROUPS RESULTS SHORTER QUICK MINUTES OUTPUT \
   TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE SPOT YES DRY_RUN PARALLEL \
   DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
 
@@ -46,7 +46,7 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
+.PHONY: help setup demo demo-results demo-needs laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -65,9 +65,18 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/requirements.txt
 	@touch $@
 
-demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (about 9 minutes on two cores)
+# Said before anything is installed, so the order of the prerequisites counts.
+demo: demo-needs $(VENV)/.ready ## Data, six small runs, Figure 1, your numbers beside ours (about ten minutes on two cores)
 	@$(LAPTOP_DATA)
-	@$(PY) -m scripts.demo
+	@$(PY) -m scripts.demo $(call flag,shorter,$(SHORTER))
+
+demo-results: demo-needs $(VENV)/.ready ## The same, into results/laptop/demo: the committed numbers
+	@$(LAPTOP_DATA)
+	@$(PY) -m scripts.demo --results=results/laptop/demo
+
+demo-needs:
+	@echo 'demo: needs 4 GB of disk, of which .venv takes 3.5, 1.2 GB of memory for each of two runs, and about ten minutes on two cores;'
+	@echo 'demo: .venv and the data are fetched where they are missing.'
 
 laptop-data: $(VENV)/.ready ## Fetch and build the laptop data (.data/laptop): two texts and the images
 	@$(PY) -m data.laptop --data_dir=.data/laptop
@@ -130,14 +139,14 @@ $(SWEEPS): $(VENV)/.ready
 	@$(SWEEPING)
 endif
 
-study: $(VENV)/.ready ## NIGT and its baselines, tuned alike at laptop scale (results/laptop); HOURS=2 and again: it goes on
+study: $(VENV)/.ready ## NIGT beside its baselines, tuned alike (results/laptop); HOURS=2 GROUPS="bert,resnet"; it resumes
 	@$(LAPTOP_DATA)
-	@$(PY) -m scripts.study $(call flag,hours,$(HOURS)) $(call flag,workers,$(WORKERS))
+	@$(PY) -m scripts.study $(call flag,hours,$(HOURS)) $(call flag,groups,$(GROUPS)) $(call flag,workers,$(WORKERS))
 
 why: $(VENV)/.ready ## What the study's BERT runs look like inside: growth of the weights, loss by frequency (docs/why.md)
 	@$(PY) -m scripts.why
 
-claims: $(VENV)/.ready ## Every claim of the paper with its verdict, from committed results (docs/claims.md)
+claims: $(VENV)/.ready ## Every claim of the paper with its verdict (docs/claims.md), and the README's table
 	@$(PY) -m scripts.claims
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
@@ -176,7 +185,8 @@ test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready ## The heavy tests besides
 	@$(PYTEST) -m heavy
 
-lint: $(VENV)/.ready ## ruff, types on nigt/, and who imports whom
+lint: $(VENV)/.ready ## ruff, types on nigt/, who imports whom, and the README's length
+	@test $$(wc -l < README.md) -le 130 -a $$(wc -w < README.md) -le 1200 || { echo "lint: README.md has $$(wc -l < README.md) lines and $$(wc -w < README.md) words, more than 130 or 1,200; move some of it to docs/" >&2; exit 1; }
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
