@@ -47,20 +47,25 @@ def figure(size: tuple[float, float], dpi: int = DPI, layout: dict | None = None
 
 
 def save(made: Figure, path: str | os.PathLike) -> None:
-    """Writes the PNG under a temporary name, then renames it.
+    """Writes a PNG and, beside it, a PDF of the same name, each under a temporary name that is then replaced.
 
     Raises:
-      InputError: The file cannot be written.
+      InputError: A file cannot be written.
     """
     path = pathlib.Path(path)
+    for kind, without in (("png", ("Software",)), ("pdf", ("Creator", "Producer", "CreationDate"))):
+        # Without dates and matplotlib's version in the files, the bytes depend on the picture alone.
+        _save(made, path.with_suffix(f".{kind}"), kind, dict.fromkeys(without))
+
+
+def _save(made: Figure, path: pathlib.Path, kind: str, metadata: dict[str, None]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with matplotlib.rc_context():
                 matplotlib.rcdefaults()
-                # Without matplotlib's version in the file, the bytes depend on the picture alone.
-                made.savefig(temporary, format="png", metadata={"Software": None})
+                made.savefig(temporary, format=kind, metadata=metadata)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
