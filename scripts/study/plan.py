@@ -358,6 +358,12 @@ def family(ours: Arm, theirs: Arm) -> list[tuple[Arm, Arm]]:
     raise ValueError(f"{ours.name} − {theirs.name} is in no family; name it in scripts/study/plan.py")
 
 
+def is_nigt(arm: Arm) -> bool:
+    """Whether its runs are NIGT's, with whatever changes."""
+    others = any(binding.startswith("experiment.optimizer=") for binding in arm.bindings)
+    return arm.gin_file in (_NIGT_RESNET, _NIGT_BERT) and not others
+
+
 def is_continued(arm: Arm) -> bool:
     """Whether its runs start from another run's weights."""
     return any("init_checkpoint" in binding for binding in arm.bindings)

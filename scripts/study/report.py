@@ -9,7 +9,7 @@ from scripts import markdown
 from scripts.figures import arms as arms_figure
 from scripts.figures import figure1, style
 from scripts.figures import sweep as sweep_figure
-from scripts.figures.table import TASKS, commits
+from scripts.figures.table import commits
 from scripts.study import choice, plan, plateau
 from scripts.study.comparison import LEVEL, MARGIN, Comparison, Judged, Sample, bootstrap, coverage, shown
 from scripts.sweep.grid import Point
@@ -17,6 +17,12 @@ from trainers.checkout import ROOT
 from trainers.running.directory import write_atomically
 
 _TASKS = ("bert", "resnet")
+_NIGT = plan.find("resnet", "NIGT")
+# Figures of arms beside the ResNet's NIGT, by file: alternative text, title, and whether they are NIGT themselves.
+_QUESTIONS = {
+    "ablations.png": ("What carries NIGT's result", "NIGT with one thing changed (ResNet, laptop scale)", True),
+    "optimizers.png": ("Other optimizers", "Other optimizers beside NIGT (ResNet, laptop scale)", False),
+}
 _COLUMNS = ("arm", "point", "n", "accuracy at w, mean [bootstrap 95 %]", "seeds", "beside", "beside − arm [Welch 95 %]")
 _COLUMNS += ("p (Holm)", "beside is", "[bootstrap 95 %]", "steps", "wall time, evaluations included", "state")
 
@@ -37,7 +43,7 @@ def judge(ours: plan.Arm, theirs: plan.Arm, finished: dict[str, choice.Finished]
 
 
 def write(output: pathlib.Path, command: str) -> None:
-    """Writes study.md, figure1.png, arms.png and sweep.png into the results directory, as far as there are runs.
+    """Writes study.md and its figures into the results directory, as far as there are runs.
 
     Args:
       command: For the first line.
@@ -105,27 +111,25 @@ def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict
     phases = {run.row["phase"] for run in finished.values() if run.row["status"] == "ok"}
     if "final" in phases:
         found["figure1.png"] = ("Figure 1 at laptop scale", figure1.draw(output, partial=True))
-    if panels := _panels(finished):
-        found["arms.png"] = ("what carries the result", arms_figure.draw(panels, MARGIN))
+    for name, (alt, title, is_nigt) in _QUESTIONS.items():
+        if rows := _beside_nigt(is_nigt, finished):
+            nigt = sample(_NIGT, finished).values
+            found[name] = (alt, arms_figure.draw(title, nigt, rows, MARGIN))
     if "tune" in phases:
         found["sweep.png"] = ("every trial", sweep_figure.draw(output))
     return found
 
 
-def _panels(finished: dict[str, choice.Finished]) -> dict[str, list[arms_figure.Row]]:
-    """The arms that have been run, by the NIGT that they stand beside, itself first; not those of Figure 1 alone."""
-    panels = {}
-    for nigt in (arm for arm in plan.ARMS if plan.reference(arm) == arm):
-        beside = [arm for arm in plan.ARMS if plan.reference(arm) == nigt and sample(arm, finished).is_complete]
-        if len(beside) < 3 or not sample(nigt, finished).values or beside[0] != nigt:
+def _beside_nigt(is_nigt: bool, finished: dict[str, choice.Finished]) -> list[arms_figure.Row]:
+    """The arms that have been run and stand beside the ResNet's NIGT: NIGT with a change, or other optimizers."""
+    rows = []
+    for arm in (arm for arm in plan.ARMS if plan.reference(arm) == _NIGT != arm and plan.is_nigt(arm) == is_nigt):
+        if not sample(arm, finished).is_complete:
             continue
-        rows = []
-        for arm in beside:
-            found = Comparison(sample(nigt, finished), sample(arm, finished))
-            low, high = found.welch
-            rows.append(arms_figure.Row(_name(arm), found.theirs.values, (-high, -low), found.theirs.diverged))
-        panels[TASKS[nigt.task] + nigt.name.removeprefix("NIGT")] = rows
-    return panels
+        found = judge(_NIGT, arm, finished)
+        theirs, (low, high) = found.comparison.theirs, found.comparison.welch
+        rows.append(arms_figure.Row(_name(arm), theirs.values, (-high, -low), theirs.diverged, found.word))
+    return rows
 
 
 def _with_reference(group: str) -> list[plan.Arm]:
