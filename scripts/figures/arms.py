@@ -46,7 +46,7 @@ def draw(title: str, nigt: tuple[float, ...], rows: list[Row], margin: float) ->
     zero = statistics.fmean(nigt)
     rows = sorted(rows, key=lambda row: statistics.fmean(row.accuracy) if row.accuracy else float("-inf"))
     drawn = [v - zero for row in rows for v in row.accuracy if statistics.fmean(row.accuracy) - zero >= _FARTHEST]
-    edge = min(-2.0, *drawn, *(row.interval[0] for row in rows if row.interval[0] > _FARTHEST))
+    edge = min([-2.0, *drawn, *(row.interval[0] for row in rows if row.interval[0] > _FARTHEST)])
     with style.figure((7.2, 1.3 + 0.24 * len(rows))) as figure:
         axes = figure.subplots()
         axes.axvspan(-margin, margin, color="0.94", lw=0, zorder=0)

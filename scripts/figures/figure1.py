@@ -161,6 +161,19 @@ def end_points(results_dir: str | os.PathLike, partial: bool = False) -> pd.Data
     return pd.DataFrame(rows)
 
 
+def in_words(results_dir: str | os.PathLike, partial: bool = False) -> str:
+    """How far apart NIGT and its baseline end, a sentence for each panel with both."""
+    points = end_points(results_dir, partial)
+    said = []
+    for task, both in points.groupby("task", sort=False):
+        if len(both) == 2:
+            nigt, baseline = both.to_dict("records")
+            gap = nigt["ours, mean [%]"] - baseline["ours, mean [%]"]
+            way = "ahead of" if gap > 0 else "behind"
+            said.append(f"{task}: NIGT ends {abs(gap):.2f} points {way} {baseline['optimizer']}.")
+    return " ".join([*said, "Whether a difference is more than chance, study.md says where there are several seeds."])
+
+
 def _source(row: dict) -> str:
     """What a run of runs.csv starts from, "bert_adam-s0, step 3000"; "" from scratch."""
     found = (_SOURCE.search(binding) for binding in Arm.of_run(row).bindings)

@@ -5,6 +5,8 @@ import math
 import pathlib
 import statistics
 
+from matplotlib.figure import Figure
+
 from scripts import markdown
 from scripts.figures import arms as arms_figure
 from scripts.figures import figure1, style
@@ -71,7 +73,7 @@ def write(output: pathlib.Path, command: str) -> None:
     ]
     lines += ["## When BERT leaves its plateau", "", *plateau.section(finished), ""]
     lines += _at_x(finished)
-    for name, (alt, figure) in _figures(output, finished).items():
+    for name, (alt, figure) in figures(output, finished).items():
         style.save(figure, output / name)
         lines += [f"![{alt}]({name})", ""]
     write_atomically(output / "study.md", "\n".join(lines))
@@ -105,8 +107,8 @@ def _at_x(finished: dict[str, choice.Finished]) -> list[str]:
     return ["## NIGT evaluated at x", "", markdown.table(columns, lines), ""] if lines else []
 
 
-def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict[str, tuple]:
-    """(alternative text, figure) by file name."""
+def figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict[str, tuple[str, Figure]]:
+    """(alternative text, figure) by file name, as far as there are runs."""
     found = {}
     phases = {run.row["phase"] for run in finished.values() if run.row["status"] == "ok"}
     if "final" in phases:

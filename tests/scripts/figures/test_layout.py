@@ -1,19 +1,43 @@
 """The layout of the figures, and that the check sees what can go wrong with one."""
 
+import csv
+import functools
+
 import pytest
 from matplotlib.figure import Figure
 
-from scripts.figures import style
+from scripts.figures import figure1, style, why
 from scripts.figures import theory as theory_figures
+from scripts.study import choice, report
 from scripts.theory import tables
 from tests.conftest import ROOT
 from tests.scripts.figures.layout import faults
 
+LAPTOP = ROOT / "results" / "laptop"
 
-@pytest.mark.parametrize("name", theory_figures.FIGURES)
-def test_the_theory_s_figures_are_laid_out_well(name):
+
+@functools.cache
+def figures() -> dict[str, Figure]:
+    """Every figure of the repository, by the file that it is written to."""
     records = tables.read_records(ROOT / "results" / "theory" / "measurements.csv")
-    assert faults(theory_figures.FIGURES[name](records)) == []
+    made = {f"theory/{name}.png": draw(records) for name, draw in theory_figures.FIGURES.items()}
+    made |= {f"laptop/{name}": figure for name, (_, figure) in report.figures(LAPTOP, choice.read(LAPTOP)).items()}
+    with open(LAPTOP / "why.csv", newline="", encoding="utf-8") as file:
+        made["laptop/why.png"] = why.draw(list(csv.DictReader(file)))
+    return made | {"laptop/demo/figure1.png": figure1.draw(LAPTOP / "demo")}
+
+
+PNGS = sorted(str(path.relative_to(LAPTOP.parent)) for path in LAPTOP.parent.rglob("*.png"))
+
+
+def test_every_figure_is_drawn_here_and_has_its_pdf():
+    assert sorted(figures()) == PNGS
+    assert [name for name in PNGS if not (LAPTOP.parent / name).with_suffix(".pdf").exists()] == []
+
+
+@pytest.mark.parametrize("name", PNGS)
+def test_a_figure_is_laid_out_well(name):
+    assert faults(figures()[name]) == []
 
 
 def good() -> Figure:

@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from data.errors import InputError
 from scripts.figures import collect, figure1, style
 from tests.conftest import ROOT
+from tests.scripts.figures.layout import faults
 
 METRIC = {"bert": "masked_lm_accuracy", "resnet": "accuracy"}
 STEPS = tuple(range(100, 1001, 100))
@@ -22,7 +23,7 @@ def make_run(parent: pathlib.Path, task: str, optimizer: str, eta0=0.01, seed=0,
     """Writes the files of a run whose validation accuracy climbs to `top`."""
     directory = parent / f"{task}_{optimizer}_{eta0:g}_{seed}"
     directory.mkdir(parents=True)
-    fields = {"run_id": f"{directory.name}-made-up", "task": task, "scale": "laptop", "optimizer": optimizer}
+    fields = {"run_id": f"{directory.name}-invented", "task": task, "scale": "laptop", "optimizer": optimizer}
     fields |= {"eta0": eta0, "seed": seed, "commit": "0123456789abcdef", "dirty": False, "versions": {}}
     fields |= {"device": "none", "strategy": "one_device", "started": "2020-01-01T00:00:00+00:00"}
     fields |= {"finished": "2020-01-01T01:00:00+00:00", "status": "ok", "steps": STEPS[-1], "preemptions": 0}
@@ -80,7 +81,7 @@ def test_collects_every_run_with_its_curves_and_logs(collected):
     assert len(runs) == 6 and {run["phase"] for run in runs} == {"final"}
     source = collected.parent / "runs"
     for run in runs:
-        name = run["run_id"].removesuffix("-made-up")
+        name = run["run_id"].removesuffix("-invented")
         measured = read(source / name / "metrics.csv")
         assert run["final_value"] == [m["value"] for m in measured if m["split"] == "validation"][-1]
         assert run["wall_s"] == measured[-1]["wall_s"] and run["dirty"] == "false"
@@ -105,7 +106,7 @@ def test_the_same_run_replaces_its_rows_and_the_others_stay(collected, tmp_path)
     collect.collect([str(again)], str(collected), "tune", "a command")
     after = {run["run_id"]: run for run in read(collected / "runs.csv")}
     changed = {name for name in before if after[name] != before[name]}
-    assert after.keys() == before.keys() and changed == {"bert_adam_0.0001_1-made-up"}
+    assert after.keys() == before.keys() and changed == {"bert_adam_0.0001_1-invented"}
     assert after[changed.pop()]["phase"] == "tune"
     assert len(read(collected / "curves.csv")) == sum(len(STEPS) * (4 if "nigt" in name else 3) for name in after)
 
@@ -124,12 +125,12 @@ def test_a_comma_may_belong_to_a_run_s_name(tmp_path):
 def test_another_run_of_the_same_name_needs_replace(collected, tmp_path):
     directory = make_run(tmp_path / "again", "resnet", "sgd", 0.4, 1, 0.70, run_id="another")
     before = snapshot(collected)
-    with pytest.raises(InputError, match=r"of another run, resnet_sgd_0\.4_1-made-up.*--replace"):
+    with pytest.raises(InputError, match=r"of another run, resnet_sgd_0\.4_1-invented.*--replace"):
         collect.collect([str(directory)], str(collected), "final", "a command")
     assert snapshot(collected) == before
     collect.collect([str(directory)], str(collected), "final", "a command", replace=True)
     ids = [run["run_id"] for run in read(collected / "runs.csv") if run["task"] == "resnet"]
-    assert sorted(ids) == ["another", "resnet_nigt_0.01_1-made-up"]
+    assert sorted(ids) == ["another", "resnet_nigt_0.01_1-invented"]
 
 
 def test_a_diverged_run_is_kept_without_a_final_value(collected, tmp_path):
@@ -137,7 +138,7 @@ def test_a_diverged_run_is_kept_without_a_final_value(collected, tmp_path):
     with open(directory / "metrics.csv", "a") as file:
         file.write("401,12832,60.0,train,loss,nan\n")
     collect.collect([str(directory)], str(collected), "final", "a command")
-    row = {run["run_id"]: run for run in read(collected / "runs.csv")}["resnet_nigt_0.01_2-made-up"]
+    row = {run["run_id"]: run for run in read(collected / "runs.csv")}["resnet_nigt_0.01_2-invented"]
     assert (row["status"], row["final_value"]) == ("diverged", "")
     legend = figure1.draw(collected).axes[1].get_legend().get_texts()
     assert legend[0].get_text() == "NIGT, η₀ = 0.01, n = 1 of 2: 80.00 %"
@@ -267,7 +268,8 @@ def test_the_figure_shows_the_curves_in_the_papers_colours(collected):
         "bert": (("nigt", "NIGT, η₀ = 0.001, n = 3: 50.00 %"), ("adam", "Adam, η₀ = 0.0001: 45.00 %")),
         "resnet": (("nigt", "NIGT, η₀ = 0.01: 80.00 %"), ("sgd", "SGD, η₀ = 0.4: 78.00 %")),
     }
-    for axes, (task, lines) in zip(figure.axes, expected.items(), strict=True):
+    *panels, papers = figure.axes
+    for axes, (task, lines) in zip(panels, expected.items(), strict=True):
         for drawn, (optimizer, label) in zip(axes.get_lines(), lines, strict=True):
             assert drawn.get_label() == label
             assert to_hex(drawn.get_color()) == style.COLOURS["nigt" if optimizer == "nigt" else "baseline"]
@@ -280,6 +282,29 @@ def test_the_figure_shows_the_curves_in_the_papers_colours(collected):
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     assert band[:, 1].max() == pytest.approx(51) and len(figure.axes[1].collections) == 0
     assert "0123456" in figure.texts[0].get_text() and str(collected.parent) not in figure.texts[0].get_text()
+    assert {text.get_text() for text in papers.texts} == {"NIGT 70.91 %", "Adam 70.76 %", "NIGT 76.37 %", "SGD 76.20 %"}
+    assert faults(figure) == []
+
+
+def test_runs_from_another_run_s_weights_have_a_panel_of_their_own(collected, tmp_path):
+    """They start where that run was; the panel from scratch stays as it is."""
+    source = f"bert_adam_{0.0001:g}_1"
+    alone = figure1.draw(collected).axes[0]
+    for optimizer, top in (("nigt", 0.47), ("adam", 0.48)):
+        for seed in (1, 2):
+            bound = f"--gin_param=bert_pretraining.init_checkpoint='runs/{source}/ckpt-500'"
+            make_run(tmp_path / "more", "bert", optimizer, 0.003, seed, top, command=f'python -m x "{bound}"')
+    collect.collect([str(tmp_path / "more")], str(collected), "final", "a command")
+    figure = figure1.draw(collected)
+    scratch, after, *_ = figure.axes
+    assert len(figure.axes) == 4 and faults(figure) == []
+    for own, other in zip(scratch.get_lines(), alone.get_lines(), strict=True):
+        assert own.get_label() == other.get_label() and own.get_ydata().tolist() == other.get_ydata().tolist()
+    (start,) = (line.get_ydata()[STEPS.index(500)] for line in scratch.get_lines() if "Adam" in line.get_label())
+    for line in after.get_lines():
+        assert list(line.get_xdata()) == [0, *STEPS] and line.get_ydata()[0] == start
+    assert after.get_xlabel() == "training steps, from the weights of Adam's step 500"
+    assert "after the plateau: NIGT ends 1.00 points behind Adam." in figure1.in_words(collected)
 
 
 def test_a_missing_panel_is_refused_by_name_unless_partial(tmp_path):
@@ -311,7 +336,7 @@ def test_files_that_disagree_are_refused(collected):
     (collected / "curves.csv").write_text(
         text.replace("accuracy,1000,32000,142.857,0.78", "accuracy,1000,32000,142.857,0.79")
     )
-    with pytest.raises(InputError, match=r"disagree on resnet_sgd_0\.4_1-made-up's end"):
+    with pytest.raises(InputError, match=r"disagree on resnet_sgd_0\.4_1-invented's end"):
         figure1.draw(collected)
 
 

@@ -20,7 +20,7 @@ from scripts.figures import theory as theory_figures
 from scripts.theory import acceptance, execution, findings, making, plan, report, tables, tasks
 from scripts.theory.tasks import Record, Task
 from tests.conftest import ROOT
-from tests.scripts.figures.notebooks import execute, stored
+from tests.scripts.figures.notebooks import execute
 
 RESULTS = ROOT / "results" / "theory"
 NOTEBOOK = ROOT / "notebooks" / "theory.ipynb"
@@ -299,10 +299,6 @@ def test_broken_measurements_are_refused_by_name(tmp_path, output, damage, messa
     with pytest.raises(InputError, match=message) as caught:
         acceptance.rows(tables.read_records(path))
     assert "make theory" in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_the_notebook_is_stored_valid_small_and_without_outputs():
-    assert stored(NOTEBOOK).cells
 
 
 def test_the_notebook_runs_from_the_committed_results(committed):
