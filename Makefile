@@ -12,7 +12,7 @@ RESULTS ?= results/laptop/demo
 THREADS ?=
 QUICK ?=
 
-# A misspelt variable would be passed over in silence. Those of make's command line are compared with all that are read here.
+# Make would ignore a misspelt variable. Those of make's command line are compared with all that are read here.
 KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS GROUPS RESULTS SHORTER QUICK MINUTES OUTPUT \
   TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE SPOT YES DRY_RUN PARALLEL \
   DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
@@ -204,7 +204,7 @@ audit: $(VENV)/.ready ## Look the locked packages up in PyPI's list of known vul
 	@for name in bootstrap requirements tpu_check tpu_vm; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt; done
 
-lock: $(VENV)/.ready ## Write the requirements files anew from requirements/*.in
+lock: $(VENV)/.ready ## Rewrite the requirements files from requirements/*.in
 	@for name in bootstrap requirements audit tpu_check; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt

@@ -69,8 +69,10 @@ def _row(claim: Claim) -> list[str]:
     if evidence.verdict == "not run":
         said, link = ("laptop: " + claim.laptop(True), STUDY) if claim.laptop else ("–", "")
     number = re.fullmatch(r"errata\.md#(\d+)-.*", link)
-    name = f"erratum {number[1]}" if number else pathlib.Path(link).stem.replace("_", " ")
-    cells = [claim.text, evidence.verdict, f"{said[0].upper()}{said[1:]}", f"[{name}]({link})" if link else "–"]
+    name = "test" if "/test" in link else f"erratum {number[1]}" if number else pathlib.Path(link).stem
+    if re.match("[a-z]{2}", said):  # not a formula
+        said = f"{said[0].upper()}{said[1:]}"
+    cells = [claim.text, evidence.verdict, said, f"[{name}]({link})" if link else "–"]
     return [cell.replace("|", "\\|") for cell in cells]
 
 

@@ -182,7 +182,7 @@ def laptop(*comparisons: tuple[str, str, str] | tuple[str, str, str, str]) -> Wo
             found = _judged(task, ours, theirs)
             names = [re.split(",| with | at ", name)[0] for name in (ours, theirs)]
             if short:
-                parts.append(" ".join([*conditions, IN_A_WORD[found.word]]))
+                parts.append(" ".join([IN_A_WORD[found.word], *(f"({condition})" for condition in conditions)]))
             else:
                 parts.append(": ".join([*conditions, _in_words(found, *names)]))
         return "; ".join(parts)

@@ -54,7 +54,7 @@ def write(output: pathlib.Path, command: str) -> None:
     lines = [f"Made by `{command}`, from runs at {commits([run.row for run in finished.values()])}.", ""]
     hours = sum(float(run.row["wall_s"]) for run in finished.values()) / 3600
     lines += [
-        "[PROTOCOL.md](PROTOCOL.md) has the rules. What is “not run”, `make study` goes on with.",
+        "[PROTOCOL.md](PROTOCOL.md) has the rules. `make study` runs what is “not run”.",
         f"All {len(finished)} runs took {hours:.1f} hours in sum, one thread each, evaluations included.",
         "",
     ]
@@ -65,7 +65,7 @@ def write(output: pathlib.Path, command: str) -> None:
     lines += [
         "",
         "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv. (edge): a tuned",
-        "number is the first or last that was tried. *: at another arm's tuned point, not tuned anew. Each interval is",
+        "number is the first or last that was tried. *: at another arm's tuned point, not tuned again. Each interval is",
         f"that of one comparison; the word goes by Holm's correction of Welch's p over the table, at {LEVEL:.0%}.",
         "With so few seeds the bootstrap's interval is too narrow: of normal draws it holds the true difference",
         f"{coverage(5, 5):.0%} of the time with 5 and 5, {coverage(5, 3):.0%} with 5 and 3 (simulated).",
