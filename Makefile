@@ -14,7 +14,7 @@ QUICK ?=
 
 # A misspelt variable would be passed over in silence. Those of make's command line are compared with all that are read here.
 KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS RESULTS QUICK MINUTES OUTPUT \
-  TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE SPOT YES DRY_RUN PARALLEL \
+  TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE CURRENCY SPOT YES DRY_RUN PARALLEL \
   DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
 
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
@@ -32,12 +32,12 @@ ifneq ($(UNKNOWN),)
 $(error $(firstword $(UNKNOWN)): no such variable$(shell $(PYTHON) -c '$(CLOSEST)' $(call quoted,$(firstword $(UNKNOWN))) $(KNOWN)) (`make help` lists what there is))
 endif
 
-# What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket DATA=gs://my-bucket/text MAX_HOURS=12 PRICE=1 (a core-hour).
+# What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket DATA=gs://my-bucket/text MAX_HOURS=12 PRICE=1 (USD a core-hour, or CURRENCY=EUR).
 # NAME is taken from make's command line alone: some shells export one of their own.
 ON_TPU = $(call flag,tpu,$(TPU)) $(call flag,zone,$(ZONE)) $(call flag,project,$(PROJECT)) $(call flag,bucket,$(BUCKET)) \
   $(call flag,data,$(DATA)) $(call flag,max_hours,$(MAX_HOURS)) $(call flag,max_restarts,$(MAX_RESTARTS)) \
   $(call flag,expected_hours,$(EXPECTED_HOURS)) $(if $(filter command,$(origin NAME)),$(call flag,name,$(NAME))) \
-  $(call flag,price_per_core_hour,$(PRICE)) $(call flag,seed,$(SEED)) \
+  $(call flag,price_per_core_hour,$(PRICE)) $(call flag,currency,$(CURRENCY)) $(call flag,seed,$(SEED)) \
   $(call flag,gin_param,$(GIN)) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
   $(if $(call yes,$(DRY_RUN)),--dry_run)
 
@@ -52,7 +52,7 @@ SWEEPS := bert-nigt-sweep bert-adam-sweep bert-sgd-sweep resnet-nigt-sweep resne
 help: ## List the targets
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
-	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... DATA=gs://... MAX_HOURS=... PRICE=... (a core-hour) [SPOT=1 DRY_RUN=1 YES=1]'
+	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... DATA=gs://... MAX_HOURS=... PRICE=... (USD a core-hour, or CURRENCY=EUR) [SPOT=1 DRY_RUN=1 YES=1]'
 	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95", SEED=1, MODEL_DIR=runs/mine, THREADS=1.'
 
 setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements

@@ -19,6 +19,7 @@ from scripts.sweep import grid
 from scripts.sweep.training import Training, Trainings
 from trainers import data_folder, gin_files, names
 from trainers.checkout import ROOT
+from trainers.exit_status import ExitStatus
 
 
 def _define_flags() -> None:
@@ -70,9 +71,13 @@ def main() -> int:
     study.enqueue(points)
     runner = Trainings(runs, output, values.threads, command)
     status = workers.work(study, trials, runner, values.workers)
-    for point, outcome in study.outcomes().items():
+    outcomes = study.outcomes()
+    for point, outcome in outcomes.items():
         print(f"sweep: {point.name}: {outcome}")
-    print(f"sweep: {output}/table.md, runs.csv, curves.csv and logs/")
+    if any(outcome.has_result for outcome in outcomes.values()):  # the first result makes the files
+        print(f"sweep: {output}/table.md, runs.csv, curves.csv and logs/")
+    if status in (ExitStatus.INTERRUPTED, ExitStatus.BAD_INPUT):
+        print(f"sweep: {study.left(trials)} of {len(trials)} points are left; the same command goes on")
     return status
 
 

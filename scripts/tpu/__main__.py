@@ -51,6 +51,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "tpu_param", [], "A further binding of the machine, e.g. runtime_version='…'.", flag_values=values
     )
     flags.DEFINE_float("price_per_core_hour", None, "Overrides the machine's.", lower_bound=0, flag_values=values)
+    flags.DEFINE_string("currency", "USD", "Of the price, as it is shown.", flag_values=values)
     flags.DEFINE_integer("seed", 0, "Of the run.", lower_bound=0, flag_values=values)
     flags.DEFINE_bool("spot", False, "Cheaper; Google may take it back, and it is created anew.", flag_values=values)
     flags.DEFINE_bool(
@@ -199,7 +200,7 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
     )
     if state["dirty"]:
         print("launch: uncommitted changes stay here: the TPU runs the last commit", file=sys.stderr)
-    return wanted, cost.estimate(wanted, steps, batch_size, values.expected_hours)
+    return wanted, cost.estimate(wanted, steps, batch_size, values.expected_hours, values.currency)
 
 
 def _validate_experiment(experiment: str, bindings: list[str], cores: int) -> tuple[int, int]:

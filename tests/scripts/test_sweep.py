@@ -220,3 +220,18 @@ def test_a_sweep_that_is_killed_leaves_no_run_at_work_and_goes_on(laptop_data, t
     assert sum(int(row["preemptions"]) for row in rows) >= 1
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0 and "started" not in again.stdout and _rows(tmp_path / "results") == rows
+
+
+def test_a_sweep_that_is_stopped_names_no_file_that_is_not_there_and_says_that_it_goes_on(laptop_data, tmp_path):
+    command = [
+        *(sys.executable, "-m", "scripts.sweep", "--gin_file=configs/laptop/resnet_sgd.gin", "--axis=eta0=0.1,0.4"),
+        *(f"--runs={tmp_path / 'runs'}", f"--results={tmp_path / 'results'}", "--workers=1"),
+        f"--gin_param=resnet_classification.data_dir='{laptop_data / 'images'}'",
+    ]
+    sweep = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert sweep.stdout.readline().endswith(" started\n")
+    sweep.send_signal(signal.SIGTERM)
+    said, errors = sweep.communicate(timeout=120)
+    assert sweep.returncode == 4 and not errors
+    assert "table.md" not in said and not (tmp_path / "results").exists()
+    assert said.splitlines()[-1] == "sweep: 2 of 2 points are left; the same command goes on"
