@@ -43,10 +43,10 @@ ON_TPU = $(call flag,tpu,$(TPU)) $(call flag,zone,$(ZONE)) $(call flag,project,$
 
 # What the laptop's gin files read; not the prose.
 LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
-TRAINING := bert-nigt bert-adam bert-sgd resnet-nigt resnet-sgd resnet-adam
+TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
-SWEEPS := bert-nigt-sweep bert-adam-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study claims tpu-check test test-full lint audit lock clean
+SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
+.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -93,6 +93,7 @@ endif
 # says otherwise; the same command resumes it.
 bert-nigt: ## BERT masked-LM pretraining with NIGT (section 5.2)
 bert-adam: ## BERT masked-LM pretraining with Adam (section 5.2)
+bert-adamw: ## BERT masked-LM pretraining with AdamW as Devlin et al. had it (not in the paper)
 bert-sgd: ## BERT masked-LM pretraining with SGD (not in the paper)
 resnet-nigt: ## ResNet image classification with NIGT (section 5.3)
 resnet-sgd: ## ResNet image classification with SGD (section 5.3)
@@ -111,6 +112,7 @@ endif
 # WORKERS runs at a time here; with TPU=, one TPU a point, PARALLEL at a time.
 bert-nigt-sweep: ## bert-nigt at every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9"
 bert-adam-sweep: ## The same for bert-adam
+bert-adamw-sweep: ## The same for bert-adamw
 bert-sgd-sweep: ## The same for bert-sgd
 resnet-nigt-sweep: ## The same for resnet-nigt
 resnet-sgd-sweep: ## The same for resnet-sgd
@@ -131,6 +133,9 @@ endif
 study: $(VENV)/.ready ## NIGT and its baselines, tuned alike at laptop scale (results/laptop); HOURS=2 and again: it goes on
 	@$(LAPTOP_DATA)
 	@$(PY) -m scripts.study $(call flag,hours,$(HOURS)) $(call flag,workers,$(WORKERS))
+
+why: $(VENV)/.ready ## What the study's BERT runs look like inside: growth of the weights, loss by frequency (docs/why.md)
+	@$(PY) -m scripts.why
 
 claims: $(VENV)/.ready ## Every claim of the paper with its verdict, from committed results (docs/claims.md)
 	@$(PY) -m scripts.claims

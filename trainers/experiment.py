@@ -29,6 +29,7 @@ class Experiment(Settings):
       keep_checkpoints: How many.
       strategy: See trainers.running.strategies.build.
       activations: bfloat16 on TPUs: the mixed_bfloat16 policy; variables, gradients and the optimizer stay float32.
+      norms: Whether evaluations log ‖w‖ and the relative step of every variable (split "norms").
     """
 
     scale: Literal["paper", "laptop"]
@@ -43,6 +44,7 @@ class Experiment(Settings):
     keep_checkpoints: Steps = 2
     strategy: Literal["one_device", "mirrored", "multi_worker_mirrored", "tpu"] = "one_device"
     activations: Dtype = "float32"
+    norms: bool = False
 
     @functools.cached_property
     def config(self) -> "cfg.ExperimentConfig":

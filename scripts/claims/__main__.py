@@ -3,18 +3,18 @@
 Exit status: 0 done, 2 a result that a verdict rests on is missing.
 """
 
-import collections
 import csv
 import io
 import sys
 
 from data.errors import InputError
+from scripts import markdown
 from scripts.claims.evidence import VERDICTS
-from scripts.claims.ledger import CLAIMS
+from scripts.claims.ledger import CLAIMS, KINDS
 from trainers.checkout import ROOT
 from trainers.running.directory import write_atomically
 
-COLUMNS = ("number", "place", "claim", "shown_by", "paper", "ours", "verdict", "command")
+COLUMNS = ("number", "kind", "place", "claim", "shown_by", "paper", "ours", "verdict", "laptop", "command")
 
 
 def rows() -> list[dict[str, str]]:
@@ -26,27 +26,32 @@ def rows() -> list[dict[str, str]]:
     found = []
     for number, claim in enumerate(CLAIMS, 1):
         evidence = claim.evidence()
-        own = {"number": str(number), "place": claim.place, "claim": claim.text, "shown_by": claim.shown_by}
+        own = {
+            "number": str(number),
+            "kind": claim.kind,
+            "place": claim.place,
+            "claim": claim.text,
+            "shown_by": claim.shown_by,
+        }
         own |= {"paper": claim.paper or "–", "ours": evidence.ours}
-        found.append(own | {"verdict": evidence.verdict, "command": evidence.command})
+        own |= {"verdict": evidence.verdict, "laptop": claim.laptop() if claim.laptop else "–"}
+        found.append(own | {"command": evidence.command})
     return found
 
 
 def page(ledger: list[dict[str, str]]) -> str:
     """docs/claims.md."""
-    counts = collections.Counter(row["verdict"] for row in ledger)
     lines = [
         "# What the paper claims, and what was found",
         "",
-        "Made by `make claims` from committed results: each verdict's command makes what it rests on. `make study`",
-        "runs what results/laptop lacks: without its runs.csv, curves.csv and logs, everything. “not run” is what only",
-        "the paper's own data and machines, or runs of the study that are still to come, can show; “corrected”: the",
-        "claim survives with the change that is named, most often an erratum; “undecided”: what was measured does not",
-        "decide it. Verdicts of the study are about small models on small data. “accepted”: what the theory's table of",
-        "acceptance asks of a number. Where the command is a test, the verdict is the test's. What can only be read in",
-        "a proof is in [errata.md](errata.md) alone.",
+        "Made by `make claims` from committed results: each verdict's command makes what it rests on. A claim about",
+        "BERT-Base or ImageNet is “not run” until it has run on them; what the study's small models show stands beside",
+        "it, under “laptop”, and decides nothing about the paper's scale. “corrected”: the claim survives with the",
+        "change that is named, most often an erratum; “undecided”: what was measured does not decide it. “accepted”:",
+        "what the theory's table of acceptance asks of a number. Where the command is a test, the verdict is the",
+        "test's. What can only be read in a proof is in [errata.md](errata.md) alone.",
         "",
-        "; ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word]) + f"; {len(ledger)} in all.",
+        markdown.table(["", *VERDICTS, "in all"], [_tally(kind, ledger) for kind in KINDS]),
         "",
     ]
     head = {name: name.replace("_", " ") for name in COLUMNS} | {"number": "", "paper": "the paper's"}
@@ -55,6 +60,12 @@ def page(ledger: list[dict[str, str]]) -> str:
         command = row["command"] if row is head or row["command"] == "---" else f"`{row['command']}`"
         lines.append(f"| {' | '.join([*cells, command])} |")
     return "\n".join(lines) + "\n"
+
+
+def _tally(kind: str, ledger: list[dict[str, str]]) -> list[str]:
+    """How many claims of a kind have each verdict."""
+    verdicts = [row["verdict"] for row in ledger if row["kind"] == kind]
+    return [kind, *(str(verdicts.count(word) or "–") for word in VERDICTS), str(len(verdicts))]
 
 
 def main() -> int:

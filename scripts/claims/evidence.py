@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 
 from data.errors import InputError
-from scripts.study import choice, comparison, plan, report
+from scripts.study import choice, plan, report
+from scripts.study.comparison import MARGIN, Judged
 from trainers.checkout import ROOT
 
 _TESTS = "tests/nigt/theory"  # of the claims that a property test shows
@@ -95,8 +96,14 @@ def tested(file: str, name: str, ours: str) -> Evidence:
     return find
 
 
-def erratum(number: int, ours: str) -> Evidence:
-    """An entry of docs/errata.md; the command is its tests."""
+def erratum(number: int, ours: str, verdict: str = "corrected") -> Evidence:
+    """An entry of docs/errata.md; the command is its tests.
+
+    Args:
+      number: The entry's.
+      ours: What is true instead.
+      verdict: "corrected" where the claim survives with that change, "fails" where it does not.
+    """
 
     def find() -> Found:
         text = (ROOT / "docs" / "errata.md").read_text(encoding="utf-8")
@@ -108,7 +115,7 @@ def erratum(number: int, ours: str) -> Evidence:
         if not tests:
             raise InputError(f"docs/errata.md, {number}: names no test")
         command = "python -m pytest " + " ".join(f"{_TESTS}/{file}::{name}" for file, name in tests)
-        return Found(f"{ours} (erratum {number})", "corrected", command)
+        return Found(f"{ours} (erratum {number})", verdict, command)
 
     return find
 
@@ -129,26 +136,49 @@ def memory(*others: str) -> Evidence:
     return find
 
 
-def laptop(task: str, arm: str, beside: str = "NIGT", better: bool = False) -> Evidence:
-    """The study's answer to one arm beside another, by Welch's interval of the difference.
-
-    Args:
-      task: Theirs.
-      arm: The one that is beaten or matched, by the claim.
-      beside: The other.
-      better: Whether the claim is that `beside` is better; else that it is no worse, by the protocol's margin.
-    """
+def study(task: str, ours: str, theirs: str) -> Evidence:
+    """The study's answer to whether one arm is better than another, where the claim is about small networks, too."""
 
     def find() -> Found:
-        command = "make study"
-        finished = choice.read(ROOT / "results" / "laptop")
-        arms = [next(a for a in plan.ARMS if (a.task, a.name) == (task, name)) for name in (beside, arm)]
-        found = report.compare(*arms, finished)
+        found = _judged(task, ours, theirs)
         if found.word == "not run":
-            return Found("–", "not run", command)
-        return Found(f"{beside} − {arm} = {found.text}, at laptop scale", judge(found, better), command)
+            return Found("–", "not run", "make study")
+        return Found(f"{ours} − {theirs} = {found.comparison.text}", verdict(found, better=True), "make study")
 
     return find
+
+
+Words = Callable[[], str]
+
+
+def laptop(*comparisons: tuple[str, str, str] | tuple[str, str, str, str]) -> Words:
+    """What the study shows beside a claim that it cannot decide: (task, ours, theirs[, under which conditions])."""
+
+    def say() -> str:
+        parts = []
+        for task, ours, theirs, *conditions in comparisons:
+            label = f"{conditions[0]}: " if conditions else ""
+            names = [re.split(",| with | at ", name)[0] for name in (ours, theirs)]
+            parts.append(label + _in_words(_judged(task, ours, theirs), *names))
+        return "; ".join(parts)
+
+    return say
+
+
+def _judged(task: str, ours: str, theirs: str) -> Judged:
+    finished = choice.read(ROOT / "results" / "laptop")
+    return report.judge(plan.find(task, ours), plan.find(task, theirs), finished)
+
+
+def _in_words(found: Judged, ours: str, theirs: str) -> str:
+    gap = abs(found.comparison.difference)
+    return {
+        "better": f"{ours} is {gap:.2f} points ahead of {theirs}",
+        "worse": f"{ours} is {gap:.2f} points behind {theirs}",
+        "matches": f"{ours} and {theirs} differ by {max(map(abs, found.comparison.welch)):.2f} points at most",
+        "undecided": f"undecided between {ours} and {theirs} ({found.comparison.difference:+.2f} points)",
+        "not run": f"{ours} beside {theirs}: not run",
+    }[found.word]
 
 
 def both(first: Evidence, second: Evidence) -> Evidence:
@@ -157,21 +187,24 @@ def both(first: Evidence, second: Evidence) -> Evidence:
     def find() -> Found:
         found = first(), second()
         words = [each.verdict for each in found]
+        command = "; ".join(each.command for each in found)
         if "not run" in words:
-            return Found("–", "not run", found[0].command)
-        verdict = "fails" if "fails" in words else "holds" if set(words) == {"holds"} else "undecided"
-        return Found("; ".join(each.ours for each in found), verdict, found[0].command)
+            return Found("–", "not run", command)
+        word = "fails" if "fails" in words else "holds" if set(words) == {"holds"} else "undecided"
+        return Found("; ".join(each.ours for each in found), word, command)
 
     return find
 
 
-def judge(found: comparison.Comparison, better: bool) -> str:
-    """Whether ours is better than theirs, or no worse: holds where Welch's interval lies above 0, or above −margin."""
-    if found.ours.diverged or found.theirs.diverged:
-        return {"better": "holds", "worse": "fails"}.get(found.word, "undecided")
-    low, high = found.welch
-    bar = 0.0 if better else -comparison.MARGIN
-    return "holds" if low > bar else "fails" if high < bar else "undecided"
+def verdict(found: Judged, better: bool) -> str:
+    """Whether ours is better than theirs, or no worse (PROTOCOL.md): above 0, or above −margin.
+
+    That it is better fails, too, where both are the same within the margin.
+    """
+    bar = 0.0 if better else -MARGIN
+    if found.is_above(bar):
+        return "holds"
+    return "fails" if found.is_below(bar) or (better and found.word == "matches") else "undecided"
 
 
 def _rows(path: str) -> list[dict[str, str]]:

@@ -1,9 +1,12 @@
 """The claims, in the paper's order."""
 
 import dataclasses
+import functools
 
 from scripts.claims import paper_scale
-from scripts.claims.evidence import Evidence, against, both, erratum, laptop, memory, tested, theory
+from scripts.claims.evidence import Evidence, Words, against, both, erratum, laptop, memory, study, tested, theory
+from scripts.claims.paper_scale import Side
+from scripts.study import plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +19,8 @@ class Claim:
       shown_by: What would show it.
       paper: The paper's number; "" if it gives none.
       evidence: What was found.
+      kind: One of KINDS: what the verdict is about.
+      laptop: Of a claim about the paper's scale, what the study shows at its own.
     """
 
     place: str
@@ -23,21 +28,41 @@ class Claim:
     shown_by: str
     paper: str
     evidence: Evidence
+    kind: str
+    laptop: Words | None = None
 
+
+KINDS = ("theorem", "number of the theory", "laptop experiment", "paper's scale")
+_theorem, _number, _experiment, _paper = (functools.partial(Claim, kind=kind) for kind in KINDS)
 
 _SKEWED_NSGD = "without momentum ‖∇F(w_T)‖ stays at σ√(p/(1 − p))"
 _NO_MOMENTUM_DRIFT, _DRIFT = "drift without momentum: 1 − 2p", "drift with momentum: the skewness that is left"
 _ADAPTS = "Theorem 4 adapts: the mean grows with σ, by (in stderr) at least"
 
+_NIGT, _ADAM, _SGD = map(Side, ("nigt", "adam", "sgd"))
+_ADAGRAD = Side("adagrad", "experiment.optimizer=@adagrad(), adagrad.learning_rate=@warmup_polynomial_decay()", "nigt")
+_ALGORITHM_2 = Side("nigt", ", ".join(plan.find("resnet", "Algorithm 2 as printed").bindings))
+# Of the study: what stands beside what, and under which conditions.
+_EQUAL_SGD = "SGD with NIGT's schedule"
+_BERT = (
+    ("bert", "NIGT, finer grid", "Adam, finer grid", "from scratch, 6,000 steps"),
+    ("bert", "NIGT, 24000 steps", "Adam, 24000 steps", "from scratch, 24,000 steps"),
+    ("bert", "NIGT, after the plateau", "Adam, after the plateau", "after the plateau"),
+)
+_PAPERS = "from scratch, 6,000 steps, at the paper's own rates"
+_RATES = ("bert", "NIGT at the paper's rate", "Adam at the paper's rate", _PAPERS)
+_RECIPES = ("resnet", "NIGT", "SGD", "each with the paper's schedule")
+_SCHEDULES = ("resnet", "NIGT", _EQUAL_SGD, "both with NIGT's schedule")
+
 CLAIMS = (
-    Claim(
+    _theorem(
         "abstract; sections 1, 2",
         "With momentum, normalized SGD needs no large batch: it converges where, without momentum, it stays away",
         "batches of one sample of skewed noise: ‖∇F‖ stays without momentum and falls with it",
         "",
         theory(_SKEWED_NSGD),
     ),
-    Claim(
+    _theorem(
         "sections 1, 2",
         "Without momentum, normalized SGD needs small variance or very large batches, on the order of T, to converge",
         "one sample a step of Gaussian noise: its mean of ‖∇F‖ over that of Theorem 1's momentum; batches of skewed "
@@ -51,117 +76,123 @@ CLAIMS = (
             "with symmetric noise one sample is enough, ahead of Theorem 1's settings:",
         ),
     ),
-    Claim(
+    _theorem(
         "section 1",
         "Arnold et al.'s transport gives, where the Hessian is constant, an unbiased estimate of variance σ²/(t + 1)",
         "the estimate's error on a quadratic",
         "σ²/(t + 1)",
         theory("Arnold et al.: variance·(t + 1)/σ² is 1", where="quadratic"),
     ),
-    Claim(
+    _theorem(
         "section 1",
         "… m_t − ∇F(w_t) is then the mean of the noise",
         "the two, path by path",
         "0",
         theory("Arnold et al.: m_t − ∇F(w_t) is the mean of the noise, pathwise"),
     ),
-    Claim(
+    _theorem(
         "section 2",
         "In the counterexample normalized SGD moves away from a critical point by 1 − 2p a step in the mean",
         "the drift for three values of p",
         "1 − 2p",
         theory(_NO_MOMENTUM_DRIFT),
     ),
-    Claim(
+    _theorem(
         "section 2",
         "… and momentum fixes it",
         "the drift with momentum: proportional to √(1 − β), and not 0",
         "",
         against("corrected", _DRIFT, ours="it makes the drift smaller, to 0 as β goes to 1:"),
     ),
-    Claim(
+    _theorem(
         "Lemma 2",
         "A normalized step gains η‖∇F‖/3 but for 8η‖ε̂‖/3 and Lη²/2; and so do the steps in sum",
         "both inequalities, for any direction",
         "1/3, 8/3",
         tested("test_methods.py", "test_lemma_2_holds_at_every_step_for_any_direction", "holds; 1 and 2 would do"),
     ),
-    Claim(
+    _theorem(
         "Theorem 1",
         "The bound on the mean of ‖∇F(w_t)‖",
         "the measured mean below it, on five problems and five T",
         "",
         theory("Theorem 1: the bound holds"),
     ),
-    Claim("Theorem 1", "The bound's last term", "dimensions; the proof", "8σ/√(RLT)", erratum(1, "8σ²/√(RLT)")),
-    Claim(
+    _number("Theorem 1", "The bound's last term", "dimensions; the proof", "8σ/√(RLT)", erratum(1, "8σ²/√(RLT)")),
+    _theorem(
         "section 2; Theorem 1",
         "Normalized SGD with momentum matches SGD's rate that is optimal in the worst case, T^(−1/4)",
         "the slope of the mean over T on five problems, none of them the worst case",
         "−1/4",
         theory("Theorem 1: slope"),
     ),
-    Claim(
+    _theorem(
         "section 3",
         "With β_t = t/(t + 1) the update for m_t is exactly Arnold et al.'s",
         "the weights of the samples in m_t",
         "t/(t + 1)",
         erratum(3, "the formula is; begun at t = 2 from one sample, (t − 1)/t gives its mean of all"),
     ),
-    Claim(
+    _theorem(
         "Theorem 3",
         "The bound on the mean of ‖∇F(w_t)‖ with transport",
         "the measured mean below it, on five problems and five T",
         "",
         theory("Theorem 3: the bound holds"),
     ),
-    Claim(
+    _theorem(
         "abstract; Theorem 3",
         "NIGT finds an ε-critical point in O(1/ε^3.5) iterations: the rate T^(−2/7)",
         "the slope of the mean over T, and that it is steeper than Theorem 1's",
         "−2/7",
         theory("Theorem 3: slope"),
     ),
-    Claim(
+    _theorem(
         "abstract; Theorems 1, 3",
         "The rates do not depend on the dimension, not even by a logarithm",
         "the mean at d = 1000 over that at d = 10",
         "1",
         theory("dimension-free: ratio to d = 10"),
     ),
-    Claim(
+    _theorem(
         "Theorems 1, 3 (not said, but used)",
         "The settings are defined for every σ, ρ and R",
         "σ = 0, ρ = 0, R = 0",
         "",
         erratum(4, "they divide by zero; any positive upper bound serves"),
     ),
-    Claim("Algorithm 2", "α_1 = 1/(η_0²·G_0)", "what G_0 is", "G_0", erratum(5, "G_0 = D, with which α_1 = 1")),
-    Claim(
+    _number("Algorithm 2", "α_1 = 1/(η_0²·G_0)", "what G_0 is", "G_0", erratum(5, "G_0 = D, with which α_1 = 1")),
+    _number(
         "appendix A",
         "1 − β_t = α_t stays in (0, 1]",
         "α_t on 20 runs",
         "≤ 1",
         theory("Algorithm 2: α_t ≤ 1"),
     ),
-    Claim(
+    _number(
         "Algorithm 2; appendix A",
         "C = √(7/(26·g^(6/7))) makes 26·C²·g^(6/7)/7 equal to 1/2",
         "the arithmetic",
         "26",
         erratum(9, "52"),
     ),
-    Claim("appendix A", "C ≥ 1/g^(3/7)", "the arithmetic", "1", erratum(10, "0.52, or 0.37 with 52 in place of 26")),
-    Claim("appendix A", "δ_{t+1} ≤ 2g²", "two opposite gradients", "2g²", erratum(11, "4.19g²")),
-    Claim("appendix A", "16 + 5 makes 21·C³", "the arithmetic", "21", erratum(12, "24.01")),
-    Claim(
+    _number(
+        "appendix A",
+        "C ≥ 1/g^(3/7)",
+        "the arithmetic",
+        "1",
+        erratum(10, "0.52, or 0.37 with 52 in place of 26", "fails"),
+    ),
+    _number("appendix A", "δ_{t+1} ≤ 2g²", "two opposite gradients", "2g²", erratum(11, "4.19g²")),
+    _number("appendix A", "16 + 5 makes 21·C³", "the arithmetic", "21", erratum(12, "24.01")),
+    _number(
         "appendix A",
         "α_{t+1}·G_{t+1}·η_t = 1/((t + 1)·η_t); η_t ≤ C/√t; E[1/η_T] grows with g·T^(1/4)",
         "the three along a run",
         "1; C; g",
         erratum(14, "G_{t+1}/G_t, at most 1.18; C·g^(−4/7); g² (errata 15, 16)"),
     ),
-    Claim(
+    _theorem(
         "abstract; sections 1, 4, 6",
         "The adaptive method gains by itself where the gradients vary little",
         "Algorithm 2's mean grows with σ, its settings left alone",
@@ -173,7 +204,7 @@ CLAIMS = (
             "Gaussian noise:",
         ),
     ),
-    Claim(
+    _theorem(
         "Theorem 4",
         "Without noise the rate is T^(−1/2), with noise T^(−2/7)",
         "Algorithm 2's slope near a minimum, T up to 1e6, printed C",
@@ -184,102 +215,116 @@ CLAIMS = (
             ours="not reached at these T (g does not bound Gaussian noise; errata 9 and 11 are about C):",
         ),
     ),
-    Claim(
+    _paper(
         "sections 1, 6",
         "NIGT keeps one slot a parameter, much less than Adam or LAMB",
         "the optimizers' variables on both models",
         "1",
         memory("Adam", "LAMB"),
     ),
-    Claim(
+    _paper(
         "section 5.1",
         "On ResNet-50 the decay η0·(1 − t/T)² works best",
-        "the study's ResNet: NIGT ahead of the same with η0·(1 − t/T), both tuned",
+        "NIGT ahead of the same with η0·(1 − t/T)",
         "",
-        laptop("resnet", "linear decay", better=True),
+        paper_scale.beside("resnet", _NIGT, Side("nigt", "warmup_polynomial_decay.power=1.0")),
+        laptop=laptop(("resnet", "NIGT", "linear decay")),
     ),
-    Claim(
+    _paper(
         "sections 5.1–5.3",
         "η0 = 0.01 is the best of the grid for ResNet-50, and 0.001 for BERT-Base",
-        "the grid at the paper's scale",
+        "the grid",
         "0.01; 0.001",
         paper_scale.best_of_grid({"resnet": 0.01, "bert": 0.001}, "resnet-nigt-sweep", "bert-nigt-sweep"),
     ),
-    Claim(
+    _paper(
         "section 5.2; Figure 1 (a)",
         "NIGT ends slightly ahead of Adam on BERT-Base after 500k steps",
         "both runs",
         "70.91 against 70.76",
-        paper_scale.ahead("bert", "adam", "bert-nigt", "bert-adam"),
+        paper_scale.beside("bert", _NIGT, _ADAM),
+        laptop=laptop(_RATES),
     ),
-    Claim(
+    _paper(
         "section 5.2",
         "BERT-Base reaches a masked-LM accuracy of 70.0 %",
         "the accuracy at the end",
         "70.0 %",
         paper_scale.reaches("bert", 70.0, "bert-nigt"),
     ),
-    Claim(
+    _paper(
         "abstract; section 6",
         "NIGT does as well as Adam on masked-LM pretraining",
-        "the study's BERT, by its protocol's margin",
+        "both runs, with several seeds",
         "",
-        laptop("bert", "Adam"),
+        paper_scale.beside("bert", _NIGT, _ADAM, better=False),
+        laptop=laptop(*_BERT, _RATES),
     ),
-    Claim(
+    _paper(
         "section 5.3; Figure 1 (b)",
         "NIGT ends ahead of SGD on ResNet-50 after 90 epochs",
         "both runs",
         "76.37 % against 76.2 %",
-        paper_scale.ahead("resnet", "sgd", "resnet-nigt", "resnet-sgd"),
+        paper_scale.beside("resnet", _NIGT, _SGD),
+        laptop=laptop(_RECIPES),
     ),
-    Claim(
+    _paper(
         "abstract; section 6",
         "NIGT does as well as SGD with momentum on image classification",
-        "the study's ResNet, by its protocol's margin",
+        "both runs, with several seeds",
         "",
-        laptop("resnet", "SGD"),
+        paper_scale.beside("resnet", _NIGT, _SGD, better=False),
+        laptop=laptop(_RECIPES, _SCHEDULES),
     ),
-    Claim(
+    _paper(
         "section 6",
         "NIGT is one of the few optimizers that do well on both",
         "the two comparisons above; of the others, Adam and SGD alone have run on both",
         "",
-        both(laptop("bert", "Adam"), laptop("resnet", "SGD")),
+        both(
+            paper_scale.beside("bert", _NIGT, _ADAM, better=False),
+            paper_scale.beside("resnet", _NIGT, _SGD, better=False),
+        ),
+        laptop=laptop(*_BERT, _RECIPES, _SCHEDULES),
     ),
-    Claim(
+    _paper(
         "section 5.3",
         "Adam fails to reach SGD's accuracy on ResNets",
-        "the study's ResNet: tuned SGD, with its steps, ahead of tuned Adam, with NIGT's schedule",
+        "SGD ahead of Adam",
         "",
-        laptop("resnet", "Adam", beside="SGD", better=True),
+        paper_scale.beside("resnet", _SGD, _ADAM),
+        laptop=laptop(("resnet", _EQUAL_SGD, "Adam", "with equal schedules")),
     ),
-    Claim(
+    _paper(
         "section 5.3",
         "… and so does AdaGrad",
-        "the study's ResNet: tuned SGD, with its steps, ahead of tuned AdaGrad, with NIGT's schedule",
+        "SGD ahead of AdaGrad",
         "",
-        laptop("resnet", "AdaGrad", beside="SGD", better=True),
+        paper_scale.beside("resnet", _SGD, _ADAGRAD),
+        laptop=laptop(("resnet", _EQUAL_SGD, "AdaGrad", "with equal schedules")),
     ),
-    Claim(
+    _paper(
         "section 6",
         "The heuristics do better than the adaptive algorithm",
-        "the study's ResNet: NIGT ahead of Algorithm 2, its step times a schedule with a tuned factor",
+        "NIGT ahead of Algorithm 2, its step times a schedule with a tuned factor",
         "",
-        laptop("resnet", "Algorithm 2 as printed", better=True),
+        paper_scale.beside("resnet", _NIGT, _ALGORITHM_2),
+        laptop=laptop(("resnet", "NIGT", "Algorithm 2 as printed")),
     ),
-    Claim(
+    _paper(
         "section 6 (of all heuristics together)",
         "Scaling by the weights' norm is one of the heuristics that help",
-        "the study's ResNet: NIGT ahead of 1/‖m‖ alone, both tuned, that with the better factor (1, not 1000)",
+        "NIGT ahead of 1/‖m‖ alone; on the laptop both tuned, that with the better factor (1, not 1000)",
         "",
-        laptop("resnet", "no weight norm, factor 1", better=True),
+        paper_scale.beside("resnet", _NIGT, Side("nigt", "nigt.scale_by_weight_norm=False")),
+        laptop=laptop(("resnet", "NIGT", "no weight norm, factor 1")),
     ),
-    Claim(
+    _experiment(
         "section 3 (not said of networks)",
         "Transport adds to normalized momentum",
         "the study's ResNet: NIGT ahead of the same without transport, both tuned",
         "",
-        laptop("resnet", "no transport", better=True),
+        study("resnet", "NIGT", "no transport"),
+        laptop=laptop(("resnet", "NIGT", "no transport")),
     ),
 )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scripts.figures import style
 
 _FARTHEST = -8.0  # points below NIGT: an arm whose mean lies beyond stands on the edge, with its number
-_LEGEND = "dots: seeds; bars: the difference's 95 % (bootstrap); grey: the protocol's margin; *: not tuned anew"
+_LEGEND = "dots: seeds; bars: the difference's 95 % (Welch); grey: the protocol's margin; *: not tuned anew"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,9 @@ from trainers.checkout import ROOT
 
 # Characters of a line of the legend.
 LABEL_WIDTH = 48
+# Bindings that say how long a run is and what it starts from: runs that differ in them have panels of their own.
+_LENGTH = ("train_steps", "warmup_steps", "validation_interval", "init_checkpoint")
+_LINE = 0.098  # inches, of the legend
 
 
 def trials(results_dir: str | os.PathLike) -> pd.DataFrame:
@@ -56,24 +59,42 @@ def trials(results_dir: str | os.PathLike) -> pd.DataFrame:
 
 
 def draw(results_dir: str | os.PathLike) -> Figure:
-    """One panel a task, one line an optimizer and setting; what diverged stands as a cross on the floor.
+    """One panel a task and length of runs, one line an optimizer and setting; crosses on the floor: what diverged.
 
     Args and errors: see trials.
     """
     table = trials(results_dir)
-    tasks = [task for task in TASKS if task in set(table.task)]
-    with style.figure((8.6, 4.6 * len(tasks))) as figure:
-        panels = figure.subplots(len(tasks), 1, squeeze=False)[:, 0]
-        for task, axes in zip(tasks, panels, strict=True):
-            _draw_panel(axes, TASKS[task], table[table.task == task])
+    table["length"] = table.bindings.map(lambda bindings: _split(bindings)[0])
+    table["bindings"] = table.bindings.map(lambda bindings: _split(bindings)[1])
+    panels = [(task, own) for task in TASKS for _, own in table[table.task == task].groupby("length", sort=False)]
+    names = [_labels(sorted(set(zip(own.optimizer, own.bindings, strict=True)))) for _, own in panels]
+    lines = [sum(1 + label.count("\n") for label in found.values()) for found in names]
+    heights = [max(2.4, 0.9 + _LINE * (count + len(found) / 2)) for count, found in zip(lines, names, strict=True)]
+    with style.figure((8.6, sum(heights))) as figure:
+        grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for (task, own), found, axes in zip(panels, names, grid, strict=True):
+            _draw_panel(axes, _title(task, own), own, found)
     return figure
 
 
-def _draw_panel(axes: Axes, title: str, table: pd.DataFrame) -> None:
+def _split(bindings: str) -> tuple[str, str]:
+    """Of a run's settings those of _LENGTH, and the others."""
+    parts = bindings.split(", ") if bindings else []
+    length = [part for part in parts if part.partition("=")[0].rpartition(".")[2] in _LENGTH]
+    return ", ".join(length), ", ".join(part for part in parts if part not in length)
+
+
+def _title(task: str, table: pd.DataFrame) -> str:
+    """ "BERT, masked LM: 3,000 steps from ckpt-3000"."""
+    start = re.search(r"init_checkpoint='[^']*?([^/']+)'", table.length.iloc[0])
+    steps = max(int(steps) for steps in table.steps)  # of those that reached the end: none has more
+    return f"{TASKS[task]}: {steps:,} steps" + (f" from {start[1]}" if start else "")
+
+
+def _draw_panel(axes: Axes, title: str, table: pd.DataFrame, names: dict[tuple[str, str], str]) -> None:
     floor = table.selection.min() - 3 if table.selection.notna().any() else 0.0
     groups = table.groupby(["optimizer", "bindings"], sort=True)
     colours = matplotlib.colormaps["tab20"].colors
-    names = _labels(list(groups.groups))
     for number, ((optimizer, setting), own) in enumerate(groups):
         own, colour = own.sort_values("eta0"), colours[number % len(colours)]
         label = names[optimizer, setting]
@@ -84,7 +105,7 @@ def _draw_panel(axes: Axes, title: str, table: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.set_title(title)
     axes.set_xlabel("η₀")
-    axes.set_ylabel("accuracy on selection at w [%]; ×: diverged")
+    axes.set_ylabel("selection at w [%]; ×: diverged")
     axes.legend(fontsize=5.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 

@@ -24,7 +24,11 @@ from trainers.checkout import ROOT
 
 STEPS, INTERVAL = 60, 20
 SETTINGS = dict(
-    train_steps=STEPS, validation_interval=INTERVAL, experiment__steps_per_loop=5, experiment__checkpoint_interval=10
+    train_steps=STEPS,
+    validation_interval=INTERVAL,
+    experiment__steps_per_loop=5,
+    experiment__checkpoint_interval=10,
+    experiment__norms=True,
 )
 
 
@@ -245,7 +249,7 @@ def no_permission(case: Case) -> None:
             folder.chmod(folder.stat().st_mode | 0o011)
     directory = case.folder / "run"
     directory.mkdir(mode=0o755 if user else 0o555)
-    _ends(case.start(user=user), 2, str(directory), "Permission denied", "MODEL_DIR")
+    _ends(case.start(user=user), 2, str(directory), "no permission to write", "MODEL_DIR")
     assert not list(directory.iterdir())
 
 

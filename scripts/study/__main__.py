@@ -24,7 +24,7 @@ def _define_flags() -> None:
     flags.DEFINE_integer("workers", 2, "Runs at a time.", lower_bound=1)
     flags.DEFINE_float("hours", None, "Begin no run after so many hours.", lower_bound=0)
     flags.DEFINE_list("groups", plan.groups(), "Which groups of arms, in this order.")
-    flags.DEFINE_string("runs", "runs/laptop/study", "Where the runs' directories go.")
+    flags.DEFINE_string("runs", plan.RUNS, "Where the runs' directories go.")
     flags.DEFINE_string("output", "results/laptop", "Where runs.csv, curves.csv, logs/, study.md and the figures go.")
     flags.DEFINE_bool("again", False, "Run again what ran in a modified clone, or with other bindings than the plan's.")
     flags.DEFINE_bool("report", False, "Run nothing: write study.md and the figures from what is there.")

@@ -1,6 +1,7 @@
-"""NIGT beside an arm: the difference of means, its intervals, and the protocol's word for it."""
+"""One arm beside another: the difference of means, its intervals, and the protocol's word for it among its family."""
 
 import dataclasses
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 MARGIN = 0.5  # points of accuracy
+LEVEL = 0.05  # of a family: the chance that any of its tests rejects what is true
 RESAMPLES, SEED = 10_000, 0
 Interval = tuple[float, float]
 _NONE = (math.nan, math.nan)
@@ -54,7 +56,7 @@ class Comparison:
 
     @property
     def bootstrap(self) -> Interval:
-        """The protocol's interval."""
+        """The percentile bootstrap's 95 % interval, which is too narrow with few draws (see `coverage`)."""
         return bootstrap(self.ours.values, self.theirs.values)
 
     @property
@@ -66,27 +68,77 @@ class Comparison:
         return float(found.low), float(found.high)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether every seed of both has been run."""
+        return self.ours.is_complete and self.theirs.is_complete
+
+    @property
+    def one_sided_loss(self) -> float:
+        """∞ where all of theirs diverged and none of ours, −∞ the other way round, else 0."""
+        lost = (self.ours.diverged, self.theirs.diverged)
+        return {(0, self.theirs.planned): math.inf, (self.ours.planned, 0): -math.inf}.get(lost, 0.0)
+
+    def p(self, bar: float) -> float:
+        """Welch's two-sided p of a difference of `bar` points; 1 where a run is missing or has diverged."""
+        if not self.is_complete or self.ours.diverged or self.theirs.diverged or math.isnan(self.welch[0]):
+            return 1.0
+        return _welch_p(self.ours.values, self.theirs.values, bar)
+
+    @property
+    def text(self) -> str:
+        """ "+1.05 points [+0.62, +1.47], n = 5 and 5": Welch's 95 % interval, with what diverged."""
+        lost = [f"{part.diverged} of {part.planned} diverged" for part in (self.ours, self.theirs) if part.diverged]
+        counts = f"n = {len(self.ours.values)} and {len(self.theirs.values)}" + "".join(f", {part}" for part in lost)
+        if math.isnan(self.difference):
+            return counts
+        return f"{self.difference:+.2f} points {shown(self.welch)}, {counts}"
+
+
+@functools.cache
+def _welch_p(ours: tuple[float, ...], theirs: tuple[float, ...], bar: float) -> float:
+    return float(stats.ttest_ind([value - bar for value in ours], theirs, equal_var=False).pvalue)
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A comparison among its family.
+
+    Attributes:
+      comparison: It.
+      family: All that are judged together, itself among them, run or not.
+    """
+
+    comparison: Comparison
+    family: tuple[Comparison, ...]
+
+    def p(self, bar: float = 0.0) -> float:
+        """The p of a difference of `bar` points after Holm's correction (Holm, 1979) over the family."""
+        own, all_of_them = self.comparison.p(bar), sorted(each.p(bar) for each in self.family)
+        corrected = [p * (len(all_of_them) - place) for place, p in enumerate(all_of_them) if p <= own]
+        return min(1.0, max(corrected))
+
+    def is_above(self, bar: float) -> bool:
+        """Whether ours minus theirs is decidedly above `bar` points."""
+        found = self.comparison
+        return found.one_sided_loss > 0 or (found.difference > bar and self.p(bar) < LEVEL)
+
+    def is_below(self, bar: float) -> bool:
+        """Whether it is decidedly below."""
+        found = self.comparison
+        return found.one_sided_loss < 0 or (found.difference < bar and self.p(bar) < LEVEL)
+
+    @property
     def word(self) -> str:
         """matches, better, worse or undecided (PROTOCOL.md); "not run" before every seed of both has been run.
 
         A run that diverged has no accuracy: where some did, nothing is decided, unless it is all of one side and none
         of the other.
         """
-        if not (self.ours.is_complete and self.theirs.is_complete):
+        if not self.comparison.is_complete:
             return "not run"
-        if self.ours.diverged or self.theirs.diverged:
-            one_sided = {(0, self.theirs.planned): "better", (self.ours.planned, 0): "worse"}
-            return one_sided.get((self.ours.diverged, self.theirs.diverged), "undecided")
-        return verdict(*self.bootstrap)
-
-    @property
-    def text(self) -> str:
-        """ "+1.05 points [+0.75, +1.35] (Welch: [+0.62, +1.47]), n = 5 and 5", with what diverged."""
-        lost = [f"{part.diverged} of {part.planned} diverged" for part in (self.ours, self.theirs) if part.diverged]
-        counts = f"n = {len(self.ours.values)} and {len(self.theirs.values)}" + "".join(f", {part}" for part in lost)
-        if math.isnan(self.difference):
-            return counts
-        return f"{self.difference:+.2f} points {shown(self.bootstrap)} (Welch: {shown(self.welch)}), {counts}"
+        if self.is_above(-MARGIN) and self.is_below(MARGIN):
+            return "matches"
+        return "better" if self.is_above(0) else "worse" if self.is_below(0) else "undecided"
 
 
 def shown(interval: Interval) -> str:
@@ -107,15 +159,6 @@ def bootstrap(values: Sequence[float], others: Sequence[float] | None = None) ->
     generator = np.random.default_rng(SEED)
     found = stats.bootstrap(samples, statistic, n_resamples=RESAMPLES, method="percentile", rng=generator)
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
-
-
-def verdict(low: float, high: float) -> str:
-    """What the interval of a difference says, by the protocol's margin."""
-    if -MARGIN <= low and high <= MARGIN:
-        return "matches"
-    if low > 0:
-        return "better"
-    return "worse" if high < 0 else "undecided"
 
 
 def coverage(ours: int, theirs: int, draws: int = 2000, resamples: int = 1000) -> float:

@@ -10,6 +10,7 @@ GRID = tuple(10.0**exponent for exponent in range(-5, 1))  # η0 (section 5.1)
 TUNING_SEED = 0
 FINAL_SEEDS = (1, 2, 3, 4, 5)
 ABLATION_SEEDS = (1, 2, 3)
+RUNS = "runs/laptop/study"  # where the runs' directories go; some start from another's checkpoint there
 CHECKED = 2  # points of an arm that are run again at full length, where tuning is shorter
 # Of a task whose tuning runs are shorter than its final ones: their length.
 TUNING_LENGTH = {"bert": ("train_steps=2400", "warmup_polynomial_decay.warmup_steps=120", "validation_interval=800")}
@@ -22,6 +23,8 @@ _FACTOR = "nigt.excluded_learning_rate_multiplier"
 _NO_WEIGHT_NORM = "nigt.scale_by_weight_norm=False"
 _NO_NORMALIZATION = ("nigt.normalization='none'", _NO_WEIGHT_NORM)
 _SHIFTED = "resnet_classification.crop='shift'"
+_NORMS = "experiment.norms=True"
+_BETA2 = "beta2=0.9999"  # as the finer grid chose it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class Arm(arms.Arm):
       point: A point that is given, not tuned.
       rates: η0 to try; None: the study's grid, as wide as the optima of its group ask for.
       trials_of: The arm whose trials are its own as well, and whose final runs if it ends at the same point.
+      full_length: Whether its tuning runs are as long as its final ones.
+      beside: The arm that it stands beside, of its task; None: the NIGT of its group, or of its task.
       seeds: Of its final runs.
       phase: Of those: "final" or "ablation".
     """
@@ -45,6 +50,8 @@ class Arm(arms.Arm):
     point: Point | None = None
     rates: tuple[float, ...] | None = None
     trials_of: str | None = None
+    full_length: bool = False
+    beside: str | None = None
     seeds: tuple[int, ...] = ABLATION_SEEDS
     phase: str = "ablation"
 
@@ -61,11 +68,11 @@ class Arm(arms.Arm):
     @property
     def checks(self) -> bool:
         """Whether its tuning runs are shorter than its final ones."""
-        return self.is_tuned and self.task in TUNING_LENGTH
+        return self.is_tuned and self.task in TUNING_LENGTH and not self.full_length
 
     def tuning(self, point: Point) -> Training:
         """The run that tries a point."""
-        bindings = (*TUNING_LENGTH.get(self.task, ()), *point.bindings)
+        bindings = (*(TUNING_LENGTH[self.task] if self.checks else ()), *point.bindings)
         return Training.of(self, f"{self._trials}-{point.name}-tune", bindings, TUNING_SEED, "tune")
 
     def check(self, point: Point) -> Training:
@@ -74,8 +81,12 @@ class Arm(arms.Arm):
 
     def final(self, point: Point) -> list[Training]:
         """The runs with fresh seeds at the chosen point."""
-        name = self._slug(self.name)
-        return [Training.of(self, f"{name}-s{seed}", point.bindings, seed, self.phase) for seed in self.seeds]
+        return [Training.of(self, f"{self.slug}-s{seed}", point.bindings, seed, self.phase) for seed in self.seeds]
+
+    @property
+    def slug(self) -> str:
+        """In the names of its final runs."""
+        return self._slug(self.name)
 
     @property
     def _trials(self) -> str:
@@ -93,20 +104,56 @@ def _finer(name: str, gin_file: str, rates: tuple[float, ...], *axes: tuple[str,
     return Arm(f"{name}, finer grid", gin_file, group=group, **fields)
 
 
-def _resnet_baseline(optimizer: str, *bindings: str, **fields) -> Arm:
-    """An optimizer of trainers/schema/optimizers.py with NIGT's schedule."""
+def _with_nigt_s_schedule(optimizer: str) -> tuple[str, str]:
+    """Bindings that put an optimizer of trainers/schema/optimizers.py into NIGT's gin file."""
     configurable = optimizer.lower()
-    own = (f"experiment.optimizer=@{configurable}()", f"{configurable}.learning_rate=@warmup_polynomial_decay()")
+    return f"experiment.optimizer=@{configurable}()", f"{configurable}.learning_rate=@warmup_polynomial_decay()"
+
+
+def _resnet_baseline(optimizer: str, *bindings: str, **fields) -> Arm:
     given = {"name": optimizer, "group": "resnet baselines"} | fields
-    return Arm(gin_file=_NIGT_RESNET, bindings=own + bindings, **given)
+    return Arm(gin_file=_NIGT_RESNET, bindings=_with_nigt_s_schedule(optimizer) + bindings, **given)
 
 
 def _resnet_like(name: str, *bindings: str) -> Arm:
-    return Arm(name, _NIGT_RESNET, bindings, group="resnet ablations", axes=None, like="NIGT")
+    return Arm(name, _NIGT_RESNET, bindings, group="resnet settings", axes=None, like="NIGT")
 
 
 def _resnet_tuned(name: str, *bindings: str, group: str = "resnet ablations") -> Arm:
     return Arm(name, _NIGT_RESNET, bindings, group=group)
+
+
+def _long(steps: int, interval: int) -> tuple[str, ...]:
+    """A run of so many steps, evaluated at so many; the warm-up is a twentieth of it, as in configs/study."""
+    warmup = f"warmup_polynomial_decay.warmup_steps={steps // 20}"
+    return f"train_steps={steps}", warmup, f"validation_interval={interval}"
+
+
+_AFTER = _long(3000, 500)
+
+
+def _from_source(step: int) -> str:
+    """The weights that the arm "Adam, source" had at a step."""
+    return f"bert_pretraining.init_checkpoint='{RUNS}/bert_adam__source-s{TUNING_SEED}/ckpt-{step}'"
+
+
+def _after(name: str, gin_file: str, rates: tuple[float, ...], *bindings: str) -> Arm:
+    """From the source's step 3,000, where it has left the plateau, with a fresh optimizer."""
+    bindings += (*_AFTER, _from_source(3000))
+    fields = {"rates": rates, "full_length": True, "seeds": FINAL_SEEDS}
+    return Arm(f"{name}, after the plateau", gin_file, bindings, group="bert after the plateau", **fields)
+
+
+def _after_the_end(name: str, gin_file: str, *bindings: str) -> Arm:
+    bindings += (*_AFTER, _from_source(6000))
+    fields = {"axes": None, "like": f"{name}, after the plateau"}
+    return Arm(f"{name}, after the end", gin_file, bindings, group="bert after the end", **fields)
+
+
+def _momentum(beta: float, *bindings: str) -> Arm:
+    name = f"β {beta}" + (", no transport" if bindings else "")
+    fields = {"group": "bert momentum", "rates": (1e-3, 3.16e-3, 1e-2), "full_length": True}
+    return Arm(name, _NIGT_BERT, (f"beta={beta}", f"{_FACTOR}=10", *bindings), **fields)
 
 
 ARMS = (
@@ -134,8 +181,20 @@ ARMS = (
     Arm(
         "SGD at the paper's rate", _SGD_RESNET, group="resnet recipe", point=Point((("eta0", 0.4),)), seeds=FINAL_SEEDS
     ),
-    Arm("NIGT, shifted crops", _NIGT_RESNET, (_SHIFTED,), group="resnet recipe", axes=None, like="NIGT"),
-    Arm("SGD, shifted crops", _SGD_RESNET, (_SHIFTED,), group="resnet recipe", axes=None, like="SGD"),
+    Arm(
+        *("NIGT, shifted crops", _NIGT_RESNET, (_SHIFTED,)),
+        group="resnet recipe",
+        axes=None,
+        like="NIGT",
+        beside="NIGT, shifted crops",
+    ),
+    Arm(
+        *("SGD, shifted crops", _SGD_RESNET, (_SHIFTED,)),
+        group="resnet recipe",
+        axes=None,
+        like="SGD",
+        beside="NIGT, shifted crops",
+    ),
     _resnet_tuned("linear decay", "warmup_polynomial_decay.power=1.0", group="resnet recipe"),
     *(_resnet_like(f"factor {factor}", f"{_FACTOR}={factor}") for factor in (1, 10, 100)),
     _resnet_like("β 0.5", "beta=0.5"),
@@ -165,6 +224,60 @@ ARMS = (
     _resnet_baseline("LAMB"),
     _resnet_baseline("AdaGrad"),
     _resnet_baseline("Adafactor"),
+    # All start from the weights of one run, which its arm keeps.
+    Arm(
+        *("Adam, source", _ADAM_BERT, ("experiment.keep_checkpoints=6", _NORMS)),
+        group="bert source",
+        point=Point((("eta0", 3.16e-3), ("beta2", 0.9999))),
+        beside="Adam, source",
+        seeds=(TUNING_SEED,),
+    ),
+    _after("NIGT", _NIGT_BERT, (1e-3, 3.16e-3, 1e-2), f"{_FACTOR}=10"),
+    _after("Adam", _ADAM_BERT, (1e-3, 3.16e-3, 1e-2), _BETA2),
+    _after("SGD", "configs/study/bert_sgd.gin", (3.16e-2, 1e-1, 3.16e-1)),
+    _after("LAMB", _NIGT_BERT, (3.16e-3, 1e-2, 3.16e-2), *_with_nigt_s_schedule("LAMB")),
+    _after_the_end("NIGT", _NIGT_BERT, f"{_FACTOR}=10"),
+    _after_the_end("Adam", _ADAM_BERT, _BETA2),
+    # How the weights grow from scratch, beside the source's.
+    Arm(
+        *("NIGT, norms", _NIGT_BERT, (_NORMS,)),
+        group="bert norms",
+        point=Point((("eta0", 1e-2), (_FACTOR, 1))),
+        seeds=(TUNING_SEED,),
+    ),
+    Arm(
+        *("LAMB, norms", _NIGT_BERT, (*_with_nigt_s_schedule("LAMB"), _NORMS)),
+        group="bert norms",
+        point=Point((("eta0", 1e-2),)),
+        seeds=(TUNING_SEED,),
+    ),
+    # From scratch, so long that NIGT leaves the plateau; tuned at full length, since no shorter run ranks its points.
+    Arm(
+        *("NIGT, 24000 steps", _NIGT_BERT, (*_long(24000, 1000), f"{_FACTOR}=10", _NORMS)),
+        group="bert 24000 steps",
+        rates=(3e-3, 4e-3, 6e-3),
+        full_length=True,
+    ),
+    Arm(
+        *("Adam, 24000 steps", _ADAM_BERT, (*_long(24000, 1000), _BETA2)),
+        group="bert 24000 steps",
+        rates=(1e-3, 3.16e-3, 1e-2),
+        full_length=True,
+    ),
+    Arm(
+        *("NIGT, 48000 steps", _NIGT_BERT, (*_long(48000, 2000), f"{_FACTOR}=10")),
+        group="bert 48000 steps",
+        axes=None,
+        like="NIGT, 24000 steps",
+        seeds=(1,),
+    ),
+    Arm(
+        *("Adam, 48000 steps", _ADAM_BERT, (*_long(48000, 2000), _BETA2)),
+        group="bert 48000 steps",
+        axes=None,
+        like="Adam, 24000 steps",
+        seeds=(1,),
+    ),
     # Transport moves x ahead of w by β/(1 − β) steps, which may be what keeps η0 small: a rate more than NIGT has.
     Arm(
         *("no transport", _NIGT_BERT, (_NO_TRANSPORT,)),
@@ -172,7 +285,14 @@ ARMS = (
         axes=((_FACTOR, (1, 10, 100)),),
         rates=(3.16e-3, 1e-2, 3.16e-2, 1e-1),
     ),
+    *(_momentum(beta, *bindings) for beta in (0.97, 0.99) for bindings in ((), (_NO_TRANSPORT,))),
     Arm("SGD", "configs/study/bert_sgd.gin", group="bert baselines", axes=(("beta", (0.5, 0.9, 0.99)),)),
+    Arm(
+        *("LAMB", _NIGT_BERT, _with_nigt_s_schedule("LAMB")),
+        group="bert lamb",
+        rates=(3.16e-3, 1e-2, 3.16e-2),
+        full_length=True,
+    ),
 )
 
 
@@ -188,15 +308,59 @@ def arms_of(group: str) -> list[Arm]:
 
 def model_of(arm: Arm) -> Arm:
     """The arm whose point it takes, or whose trials."""
-    name = arm.like or arm.trials_of
-    return next(other for other in ARMS if other.name == name and other.task == arm.task and other.is_tuned)
+    return find(arm.task, arm.like or arm.trials_of or arm.name)
 
 
 def reference(arm: Arm) -> Arm:
-    """The NIGT that it stands beside: the one that is tuned on the same grid."""
-    if arm.like:
-        return reference(model_of(arm))
+    """What it stands beside: the NIGT of its group if it has one, else that of its task (on the finer grid if it is
+    tuned there); itself if it is that."""
+    if arm.beside:
+        return find(arm.task, arm.beside)
+    first = arms_of(arm.group)[0]
+    if first.name.startswith("NIGT"):
+        return first
     return arms_of(f"{arm.task} finer grid" if arm.rates else arm.task)[0]
+
+
+def find(task: str, name: str) -> Arm:
+    """The arm of a task by its name."""
+    return next(arm for arm in ARMS if (arm.task, arm.name) == (task, name))
+
+
+# What study.md answers first: the question, and which arm stands beside which.
+HEADLINES = (
+    ("BERT from scratch, 6,000 steps", find("bert", "NIGT"), find("bert", "Adam")),
+    ("… on the finer grid", find("bert", "NIGT, finer grid"), find("bert", "Adam, finer grid")),
+    ("… at the paper's own rates", find("bert", "NIGT at the paper's rate"), find("bert", "Adam at the paper's rate")),
+    ("BERT from scratch, 24,000 steps", find("bert", "NIGT, 24000 steps"), find("bert", "Adam, 24000 steps")),
+    ("BERT after the plateau", find("bert", "NIGT, after the plateau"), find("bert", "Adam, after the plateau")),
+    ("ResNet, each with the paper's schedule", find("resnet", "NIGT"), find("resnet", "SGD")),
+    ("ResNet, both with NIGT's schedule", find("resnet", "NIGT"), find("resnet", "SGD with NIGT's schedule")),
+)
+
+# Groups whose comparisons are one family, and what is compared besides every arm with what it stands beside.
+_FAMILIES = (("bert", "resnet"), ("bert finer grid", "resnet finer grid"))
+_FURTHER = (("SGD with NIGT's schedule", "Adam"), ("SGD with NIGT's schedule", "AdaGrad"))  # on the ResNet
+
+
+def family(ours: Arm, theirs: Arm) -> list[tuple[Arm, Arm]]:
+    """The comparisons that are judged together with this one, itself among them (PROTOCOL.md).
+
+    Raises:
+      ValueError: No family has it: nobody planned it.
+    """
+    together = next((groups for groups in _FAMILIES if theirs.group in groups), (theirs.group,))
+    own = [(reference(arm), arm) for group in together for arm in arms_of(group) if reference(arm) != arm]
+    further = [(find("resnet", one), find("resnet", other)) for one, other in _FURTHER]
+    for pairs in (own, further):
+        if (ours, theirs) in pairs:
+            return pairs
+    raise ValueError(f"{ours.name} − {theirs.name} is in no family; name it in scripts/study/plan.py")
+
+
+def is_continued(arm: Arm) -> bool:
+    """Whether its runs start from another run's weights."""
+    return any("init_checkpoint" in binding for binding in arm.bindings)
 
 
 def points(arm: Arm, rates: tuple[float, ...]) -> list[Point]:

@@ -10,16 +10,15 @@ from scripts.figures import arms as arms_figure
 from scripts.figures import figure1, style
 from scripts.figures import sweep as sweep_figure
 from scripts.figures.table import TASKS, commits
-from scripts.study import choice, plan
-from scripts.study.comparison import MARGIN, Comparison, Sample, bootstrap, coverage, shown
+from scripts.study import choice, plan, plateau
+from scripts.study.comparison import LEVEL, MARGIN, Comparison, Judged, Sample, bootstrap, coverage, shown
 from scripts.sweep.grid import Point
 from trainers.checkout import ROOT
 from trainers.running.directory import write_atomically
 
-_BASELINES = {"bert": "Adam", "resnet": "SGD"}
-_COMPARED = ("bert", "bert finer grid", "resnet", "resnet finer grid")  # groups of NIGT and the task's baseline
-_COLUMNS = ("arm", "point", "n", "accuracy at w, mean", "seeds", "NIGT − arm [bootstrap 95 %]", "[Welch 95 %]", "steps")
-_COLUMNS += ("wall time, evaluations included", "state")
+_TASKS = ("bert", "resnet")
+_COLUMNS = ("arm", "point", "n", "accuracy at w, mean [bootstrap 95 %]", "seeds", "beside", "beside − arm [Welch 95 %]")
+_COLUMNS += ("p (Holm)", "beside is", "[bootstrap 95 %]", "steps", "wall time, evaluations included", "state")
 
 
 def sample(arm: plan.Arm, finished: dict[str, choice.Finished]) -> Sample:
@@ -30,9 +29,11 @@ def sample(arm: plan.Arm, finished: dict[str, choice.Finished]) -> Sample:
     return Sample(values, len(runs) - len(ended), len(arm.seeds))
 
 
-def compare(arm: plan.Arm, other: plan.Arm, finished: dict[str, choice.Finished]) -> Comparison:
-    """The final runs of one beside another's."""
-    return Comparison(*(sample(each, finished) for each in (arm, other)))
+def judge(ours: plan.Arm, theirs: plan.Arm, finished: dict[str, choice.Finished]) -> Judged:
+    """The final runs of one beside another's, among their family."""
+    pairs = plan.family(ours, theirs)
+    family = [Comparison(*(sample(arm, finished) for arm in pair)) for pair in pairs]
+    return Judged(family[pairs.index((ours, theirs))], tuple(family))
 
 
 def write(output: pathlib.Path, command: str) -> None:
@@ -49,20 +50,20 @@ def write(output: pathlib.Path, command: str) -> None:
         f"All {len(finished)} runs took {hours:.1f} hours in sum, one thread each, evaluations included.",
         "",
     ]
-    lines += ["## NIGT beside its baselines", ""]
-    lines += [f"- {_sentence(group, finished)}" for group in _COMPARED]
+    lines += ["## NIGT beside its baselines", "", _headlines(finished)]
     for group in plan.groups():
         rows = [_row(arm, finished) for arm in _with_reference(group)]
         lines += ["", f"## {group[0].upper()}{group[1:]}", "", markdown.table(_COLUMNS, rows)]
     lines += [
         "",
         "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv. (edge): a tuned",
-        "number is the first or last that was tried. *: at the tuned point of NIGT (or SGD), not tuned anew. With so",
-        "few seeds the bootstrap's interval is too narrow: of normal draws it holds the true difference",
-        f"{coverage(5, 5):.0%} of the time with 5 and 5, {coverage(5, 3):.0%} with 5 and 3 (simulated); Welch's t",
-        "interval keeps its 95 %.",
+        "number is the first or last that was tried. *: at another arm's tuned point, not tuned anew. Each interval is",
+        f"that of one comparison; the word goes by Holm's correction of Welch's p over the table, at {LEVEL:.0%}.",
+        "With so few seeds the bootstrap's interval is too narrow: of normal draws it holds the true difference",
+        f"{coverage(5, 5):.0%} of the time with 5 and 5, {coverage(5, 3):.0%} with 5 and 3 (simulated).",
         "",
     ]
+    lines += ["## When BERT leaves its plateau", "", *plateau.section(finished), ""]
     lines += _at_x(finished)
     for name, (alt, figure) in _figures(output, finished).items():
         style.save(figure, output / name)
@@ -73,7 +74,7 @@ def write(output: pathlib.Path, command: str) -> None:
 def _at_x(finished: dict[str, choice.Finished]) -> list[str]:
     """NIGT's accuracy at x beside that at w, whenever it was evaluated: the schedule's end brings both together."""
     lines = []
-    for task in _BASELINES:
+    for task in _TASKS:
         nigt = plan.arms_of(task)[0]
         runs = [finished[t.name] for t in choice.final_runs(nigt, finished) if t.name in finished]
         curves = [curve for run in runs if run.row["status"] == "ok" for curve in run.curves]
@@ -116,12 +117,12 @@ def _panels(finished: dict[str, choice.Finished]) -> dict[str, list[arms_figure.
     panels = {}
     for nigt in (arm for arm in plan.ARMS if plan.reference(arm) == arm):
         beside = [arm for arm in plan.ARMS if plan.reference(arm) == nigt and sample(arm, finished).is_complete]
-        if all(arm.group == nigt.task for arm in beside) or not sample(nigt, finished).values or beside[0] != nigt:
+        if len(beside) < 3 or not sample(nigt, finished).values or beside[0] != nigt:
             continue
         rows = []
         for arm in beside:
-            found = compare(nigt, arm, finished)
-            low, high = found.bootstrap
+            found = Comparison(sample(nigt, finished), sample(arm, finished))
+            low, high = found.welch
             rows.append(arms_figure.Row(_name(arm), found.theirs.values, (-high, -low), found.theirs.diverged))
         panels[TASKS[nigt.task] + nigt.name.removeprefix("NIGT")] = rows
     return panels
@@ -134,14 +135,22 @@ def _with_reference(group: str) -> list[plan.Arm]:
     return arms if nigt in arms else [nigt, *arms]
 
 
-def _sentence(group: str, finished: dict[str, choice.Finished]) -> str:
-    nigt, other = plan.arms_of(group)
-    task, baseline = group.replace(" ", ", ", 1), _BASELINES[nigt.task]
-    found = compare(nigt, other, finished)
-    if found.word == "not run":
-        done = " and ".join(str(len(side.values) + side.diverged) for side in (found.ours, found.theirs))
-        return f"**{task}**: not run yet ({done} of {len(nigt.seeds)} final runs of NIGT and {baseline})."
-    return f"**{task}**: NIGT − {baseline} = {found.text}: by the protocol's margin of {MARGIN} NIGT **{found.word}**."
+def _headlines(finished: dict[str, choice.Finished]) -> str:
+    lines = []
+    for question, nigt, other in plan.HEADLINES:
+        found = judge(nigt, other, finished)
+        both = found.comparison
+        counts = " and ".join(str(len(side.values)) for side in (both.ours, both.theirs))
+        gap = "–" if math.isnan(both.difference) else f"{both.difference:+.2f} {shown(both.welch)}"
+        lines.append([question, other.name, gap, counts, _p(found), f"**{found.word}**"])
+    columns = ("", "baseline", "NIGT − baseline, points [Welch 95 %]", "n", "p (Holm)", "NIGT is")
+    return markdown.table(columns, lines)
+
+
+def _p(found: Judged) -> str:
+    """Of no difference, after Holm's correction."""
+    p = found.p()
+    return "–" if found.word == "not run" else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _name(arm: plan.Arm) -> str:
@@ -155,18 +164,24 @@ def _point(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point) ->
 
 
 def _row(arm: plan.Arm, finished: dict[str, choice.Finished]) -> list[str]:
-    point, nigt = choice.point_of(arm, finished), plan.reference(arm)
-    found = compare(nigt, arm, finished)
-    own = found.theirs
+    point, beside, own = choice.point_of(arm, finished), plan.reference(arm), sample(arm, finished)
     count = f"{len(own.values)}" + (f" (+ {own.diverged} diverged)" if own.diverged else "")
     cells = [_name(arm), _point(arm, finished, point) if point else "–", count]
     if not own.values:
-        return [*cells, "diverged" if own.diverged else "not run", *["–"] * 6]
+        return [*cells, "diverged" if own.diverged else "not run", *["–"] * (len(_COLUMNS) - len(cells) - 1)]
     low, high = bootstrap(own.values)
     mean = f"{statistics.fmean(own.values):.2f}" + ("" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]")
-    gaps = ["–", "–"]
-    if arm != nigt and found.ours.values:
-        gaps = [f"{found.difference:+.2f} {shown(found.bootstrap)}", shown(found.welch)]
+    gaps = ["–"] * 5
+    if arm != beside and sample(beside, finished).values:
+        found = judge(beside, arm, finished)
+        both = found.comparison
+        gaps = [
+            beside.name,
+            f"{both.difference:+.2f} {shown(both.welch)}",
+            _p(found),
+            found.word,
+            shown(both.bootstrap),
+        ]
     trainings = choice.final_runs(arm, finished)
     runs = [run for t in trainings if (run := choice.finished_run(t, finished)) and run.row["status"] == "ok"]
     wall = statistics.median(float(run.row["wall_s"]) for run in runs)

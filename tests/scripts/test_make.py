@@ -61,7 +61,7 @@ def _make(*arguments, **environment):
 )
 def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(variable, meant):
     made = _make("bert-nigt", f"{variable}=1")
-    assert made.returncode == 2 and made.stdout == ""
+    assert made.returncode == 2 and "python" not in made.stdout
     (line,) = made.stderr.splitlines()
     assert f"{variable}: no such variable; did you mean {meant}? (`make help`" in line
     assert _make("bert-nigt", SEEDS="1").returncode == 0  # an environment's variables are nobody's slip

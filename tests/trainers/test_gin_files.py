@@ -18,12 +18,15 @@ from nigt import NIGT
 from scripts.arm import Arm
 from tests.conftest import ROOT
 from trainers import gin_files
+from trainers.model_garden.optimizers import AdamWeightDecay
 
 RUN_FILES = sorted(
     str(path.relative_to(ROOT)) for task in ("bert", "resnet") for path in ROOT.glob(f"configs/*/{task}_*.gin")
 )
 NAMES = {f"{task}_{optimizer}" for task in ("bert", "resnet") for optimizer in ("nigt", "adam", "sgd")}
+NAMES.add("bert_adamw")
 CLASSES = {"nigt": NIGT, "adam": tf_keras.optimizers.legacy.Adam, "sgd": tf_keras.optimizers.legacy.SGD}
+CLASSES["adamw"] = AdamWeightDecay
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +46,7 @@ def _optimizer(experiment):
     return task.create_optimizer(config.trainer.optimizer_config, config.runtime)
 
 
-def test_both_scales_ship_all_six():
+def test_both_scales_ship_them_all():
     for scale in ("paper", "laptop"):
         assert {pathlib.Path(file).stem for file in RUN_FILES if f"/{scale}/" in file} == NAMES
 
@@ -62,8 +65,8 @@ def test_the_bindings_reach_the_experiment(file):
     assert experiment.eta0 == _macro("eta0")
     built = _optimizer(experiment)
     assert type(built) is CLASSES[optimizer]
-    assert getattr(built, {"nigt": "beta", "adam": "beta_1", "sgd": "momentum"}[optimizer]) == _macro("beta")
-    if optimizer == "adam":
+    assert getattr(built, {"nigt": "beta", "sgd": "momentum"}.get(optimizer, "beta_1")) == _macro("beta")
+    if optimizer.startswith("adam"):
         assert built.beta_2 == _macro("beta2")
 
 
@@ -73,7 +76,7 @@ def test_a_binding_on_the_command_line_overrides_each_macro(file):
     experiment = gin_files.load(file, bindings)
     built = _optimizer(experiment)
     assert experiment.eta0 == 0.0123
-    assert getattr(built, {"nigt": "beta", "adam": "beta_1", "sgd": "momentum"}[experiment.optimizer.name]) == 0.8
+    assert getattr(built, {"nigt": "beta", "sgd": "momentum"}.get(experiment.optimizer.name, "beta_1")) == 0.8
     trainer = experiment.config.trainer
     assert (trainer.train_steps, trainer.validation_interval) == (20000, 10)
     assert experiment.config.task.train_data.global_batch_size == 64
@@ -241,9 +244,9 @@ def test_a_missing_macro_is_refused_by_name(tmp_path):
 
 
 WARMUPS = {
-    **{f"configs/laptop/bert_{optimizer}.gin": 120 for optimizer in ("nigt", "adam", "sgd")},
+    **{f"configs/laptop/bert_{optimizer}.gin": 120 for optimizer in ("nigt", "adam", "adamw", "sgd")},
     **{f"configs/study/bert_{optimizer}.gin": 300 for optimizer in ("nigt", "adam", "sgd")},
-    **{f"configs/paper/bert_{optimizer}.gin": 10_000 for optimizer in ("nigt", "adam", "sgd")},
+    **{f"configs/paper/bert_{optimizer}.gin": 10_000 for optimizer in ("nigt", "adam", "adamw", "sgd")},
     **{f"configs/laptop/resnet_{optimizer}.gin": 143 for optimizer in ("nigt", "adam", "sgd")},
     **{f"configs/study/resnet_{optimizer}.gin": 71 for optimizer in ("nigt", "adam")},
     "configs/study/resnet_sgd.gin": 72,  # counted as the boundaries are: 71.3, rounded up

@@ -97,7 +97,7 @@ def configuration(optimizer: Optimizer) -> OptimizationConfig:
     if isinstance(optimizer, Adamw | LayerAdaptive):
         settings["weight_decay_rate"] = settings.pop("weight_decay")
     if isinstance(optimizer, Adamw):
-        settings["gradient_clip_norm"] = 0.0
+        settings["gradient_clip_norm"] = 0.0  # it clips what each replica has, before the sum
     if isinstance(optimizer, LayerAdaptive):
         settings["exclude_from_weight_decay"] = settings["exclude_from_layer_adaptation"]
     if "trust_coefficient" in settings:

@@ -43,18 +43,19 @@ class RunDirectory:
           experiment: The run's.
           config: It as text, from gin_files.operative_config.
           data: The fingerprint of the run's input files.
-          **fields: Further ones of run.json: device, metric, command.
+          **fields: Further ones of run.json: device, metric, command; init_checkpoint, the hash of the weights that
+            the run starts from, if they are not random.
 
         Raises:
           InputError: The directory is another process's at the moment, holds a run of another configuration or on other
-            data, or cannot be written.
+            data or weights, or cannot be written.
         """
         self.path = pathlib.Path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()
             previous = self._read_record()
-            self._refuse_another_run(experiment, data, previous or {})
+            self._refuse_another_run(experiment, data, fields.get("init_checkpoint"), previous or {})
             self._remove_leftovers()
             # Room for run.json on a disk that has become full.
             write_atomically(self.path / _RESERVE, "\0" * 16384)
@@ -138,7 +139,7 @@ class RunDirectory:
             raise InputError(f"{file}: has no {missing[0]}; remove the directory or choose another MODEL_DIR")
         return record
 
-    def _refuse_another_run(self, experiment: Experiment, data: str, record: dict) -> None:
+    def _refuse_another_run(self, experiment: Experiment, data: str, start: str | None, record: dict) -> None:
         file = self.path / "config.gin"
         if not file.exists():
             if record or any(self.path.glob("ckpt-*")):
@@ -154,10 +155,17 @@ class RunDirectory:
             raise InputError(
                 f"{self.path} holds a run of another configuration: {different[0]}{others}; choose another MODEL_DIR"
             )
-        if record.get("data", data) != data and any(self.path.glob("ckpt-*.index")):
+        if not any(self.path.glob("ckpt-*.index")):
+            return
+        if record.get("data", data) != data:
             raise InputError(
                 f"{self.path} holds a run on other data: the input files' names or sizes have changed; build the same "
                 "data again or choose another MODEL_DIR"
+            )
+        if record.get("init_checkpoint") != start:
+            raise InputError(
+                f"{self.path} holds a run from other weights: init_checkpoint's file has changed; restore it or choose "
+                "another MODEL_DIR"
             )
 
     def _remove_leftovers(self) -> None:

@@ -24,7 +24,9 @@ from trainers.running.controller import Controller
 from trainers.running.directory import RunDirectory, describe_device
 from trainers.running.interruption import Interrupted, Interruption
 from trainers.running.metrics_log import MetricsLog
+from trainers.running.step_sizes import StepSizes
 from trainers.running.trainer import IterateTrainer
+from trainers.tasks import initial_weights
 
 
 def run(
@@ -72,6 +74,7 @@ def run(
             device=describe_device(threads),
             metric=task.metric,
             command=shlex.join(["python", "-m", "trainers.train", *sys.argv[1:]]),
+            **_start(parameters.task.init_checkpoint),
         )
     try:
         log.start(str(directory.path))
@@ -115,7 +118,8 @@ def build_trainer(
     if hasattr(optimizer, "iterates"):
         # Its state must be there when a checkpoint is restored: an evaluation may come before the first step.
         optimizer.build(model.trainable_variables)
-    return IterateTrainer(parameters, task, model, optimizer, directory, log, experiment.seed, interruption)
+    step_sizes = StepSizes(model, optimizer) if experiment.norms else None
+    return IterateTrainer(parameters, task, model, optimizer, directory, log, experiment.seed, interruption, step_sizes)
 
 
 def _patterns(experiment: Experiment) -> list[str]:
@@ -135,6 +139,11 @@ def _require_data(experiment: Experiment) -> str:
         if not gfiles.files_in(*os.path.split(pattern)):
             raise InputError(f"{pattern}: no such files; {mend}")
     return input_files.fingerprint(_patterns(experiment))
+
+
+def _start(checkpoint: str) -> dict[str, str]:
+    """What run.json says of the weights that the run starts from; nothing if they are random."""
+    return {"init_checkpoint": initial_weights.digest(checkpoint)} if checkpoint else {}
 
 
 class _Run:

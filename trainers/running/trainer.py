@@ -11,6 +11,7 @@ from official.core import base_trainer
 from trainers.running.checkpoints import BestCheckpoint
 from trainers.running.interruption import Interruption
 from trainers.running.metrics_log import MetricsLog
+from trainers.running.step_sizes import StepSizes
 from trainers.running.strategies import save_options
 from trainers.tasks.batch_norm import Recalibration
 from trainers.tasks.dropout import seed_dropout_by_step
@@ -39,6 +40,7 @@ class IterateTrainer(base_trainer.Trainer):
         log: MetricsLog,
         seed: int,
         interruption: Interruption,
+        step_sizes: StepSizes | None = None,
     ):
         """As the base class, and:
 
@@ -47,6 +49,7 @@ class IterateTrainer(base_trainer.Trainer):
           log: Where evaluations are written.
           seed: Of the dropout.
           interruption: Asked between steps.
+          step_sizes: Logged at evaluations, if given.
         """
         self._datasets = {
             split: base_trainer.orbit.utils.make_distributed_dataset(
@@ -56,16 +59,19 @@ class IterateTrainer(base_trainer.Trainer):
         }
         super().__init__(config, task, model, optimizer, validation_dataset=self._datasets["validation"])
         seed_dropout_by_step(model, seed, self.global_step)
+        # By these names tf-models-official's tasks look for weights to start from (their init_checkpoint).
+        weights = {"model": model} | getattr(model, "checkpoint_items", {})
         self._checkpoint = tf.train.Checkpoint(
             global_step=self.global_step,
-            model=model,
             optimizer=optimizer,
             train_loss=self.train_loss,
             train_metrics=self.train_metrics,
+            **weights,
+            **({"relative_steps": step_sizes.relative} if step_sizes else {}),
         )
         # Made here, by all workers alike: restoring would make it on the others after the chief has gone on.
         _ = self._checkpoint.save_counter
-        self._interruption = interruption
+        self._interruption, self._step_sizes = interruption, step_sizes
         batches = getattr(config.task, "recalibration_batches", 0)
         self._recalibration = Recalibration(task, model, batches) if batches else None
         self._log = log
@@ -73,7 +79,7 @@ class IterateTrainer(base_trainer.Trainer):
         if log.best("validation", _STEPS_TO_TARGET) is not None:  # an earlier process of this run was there
             self._target = None
         best = log.best("selection", task.metric)
-        self._best = BestCheckpoint(directory / "best_ckpt", tf.train.Checkpoint(model=model), best)
+        self._best = BestCheckpoint(directory / "best_ckpt", tf.train.Checkpoint(**weights), best)
 
     def create_train_loop_fn(self):
         """The loop of steps in pieces of a few seconds, with a look at the interruption before each.
@@ -89,11 +95,18 @@ class IterateTrainer(base_trainer.Trainer):
             left = int(num_steps)
             while left:
                 self._interruption.check()
-                steps = min(piece, left)
+                # A loop's last step is taken by itself where it is measured.
+                measured = self._step_sizes is not None and left == 1
+                steps = min(piece, left - 1 if self._step_sizes and not measured else left)
                 start = time.monotonic()
+                if measured:
+                    self._step_sizes.before_step()
                 run_steps(iterator, tf.constant(steps, tf.int32))
                 self.global_step.numpy()  # waits for devices that work asynchronously
-                piece = max(1, int(_SECONDS_OF_STEPS * steps / max(time.monotonic() - start, 1e-6)))
+                if measured:
+                    self._step_sizes.after_step()
+                else:
+                    piece = max(1, int(_SECONDS_OF_STEPS * steps / max(time.monotonic() - start, 1e-6)))
                 left -= steps
 
         return loop
@@ -145,6 +158,8 @@ class IterateTrainer(base_trainer.Trainer):
             results["validation_x"] = self._evaluate_on("validation", num_steps)
         if self._target is not None and results["validation"][self.task.metric] >= self._target:
             results["validation"][_STEPS_TO_TARGET], self._target = step, None
+        if self._step_sizes:
+            results["norms"] = self._step_sizes.values()
         self._log.write(step, results)
         return results
 

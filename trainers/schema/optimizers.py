@@ -89,11 +89,17 @@ class _Moments(Optimizer):
 
 @configurable
 class Adamw(_Moments):
-    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019), as tf-models-official has it, without clipping."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019), as tf-models-official has it.
+
+    Attributes:
+      global_clipnorm: The norm at which the whole batch's gradient, of all variables together, is clipped (Devlin et
+        al.'s code: 1); None: no clipping.
+    """
 
     name = "adamw"
     weight_decay: Factor = 0.01
     exclude_from_weight_decay: Patterns = _NOT_KERNELS
+    global_clipnorm: Positive | None = None
 
 
 class LayerAdaptive(Optimizer):

@@ -39,6 +39,8 @@ class BertPretraining(Task):
       evaluation_limit: Sequences of a split that an evaluation reads, always the same; None: all.
       next_sentence: Whether the next-sentence loss of Devlin et al. is added; the records have to be pairs.
       target: Masked accuracy; the first evaluation step at which validation reaches it is logged, as steps_to_target.
+      init_checkpoint: Whose weights, at w, the run starts from: a checkpoint (RUN/ckpt-3000), or a folder, for its
+        newest; "": random. The step and the optimizer's state start at 0.
     """
 
     name = "bert"
@@ -55,6 +57,7 @@ class BertPretraining(Task):
     activation: Literal["gelu", "relu"] = "gelu"
     next_sentence: bool = False
     target: Annotated[float, Field(gt=0, le=1)] | None = None
+    init_checkpoint: str = ""
 
     @model_validator(mode="after")
     def _heads_share_the_hidden_size(self):

@@ -13,6 +13,7 @@ from official.nlp.tasks import masked_lm
 
 from trainers.input import order as input_order
 from trainers.schema.tasks import BertPretraining
+from trainers.tasks import initial_weights
 from trainers.tasks.training_step import TwoSampleStep, global_mean, global_sum
 
 
@@ -48,6 +49,11 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
         model = super().build_model(params)
         model({tensor.name: tensor for tensor in tf.nest.flatten(model.inputs)})
         return model
+
+    def initialize(self, model) -> None:
+        """Gives the model the weights of init_checkpoint, at w."""
+        if self.task_config.init_checkpoint:
+            initial_weights.read(self.task_config.init_checkpoint, model, super().initialize)
 
     def build_losses(self, labels, model_outputs, metrics, aux_losses=None) -> tf.Tensor:
         """The masked-LM cross-entropy; its mean over the replicas is that over all masked tokens of the batch."""
@@ -169,5 +175,6 @@ def configuration(settings: BertPretraining) -> BertPretrainingConfig:
         validation_data=data("validation", False),
         evaluation_limit=settings.evaluation_limit,
         target=settings.target,
+        init_checkpoint=settings.init_checkpoint,
         scale_loss=True,  # gradients are summed over the replicas; tf-models-official's default leaves the sum
     )

@@ -39,6 +39,38 @@ def test_one_binding_names_it_and_it_descends(name):
     assert np.isfinite(kernel.numpy()).all()
 
 
+@pytest.mark.parametrize("form", ["eager", "xla", "replicas"])
+def test_adamw_clips_the_gradient_of_the_whole_batch_as_devlin_et_al_do(form):
+    """Against Adam with decoupled decay in NumPy, on gradients of which some are longer than 1."""
+    experiment = gin_files.load("configs/laptop/bert_adamw.gin", ["warmup_polynomial_decay.warmup_steps = 0"])
+    strategy = tf.distribute.get_strategy()
+    if form == "replicas":
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.HierarchicalCopyAllReduce())
+    rng = np.random.default_rng(0)
+    w, gradients = rng.normal(size=(2, 3)), [rng.normal(size=(2, 3)) * size for size in (0.1, 5.0, 0.2, 30.0)]
+    with strategy.scope():
+        optimizer, variable = _optimizer(experiment), tf.Variable(w.astype(np.float32), name="kernel")
+
+    def step(gradient):
+        def on_a_replica():  # which has an equal share
+            share = tf.cast(gradient / strategy.num_replicas_in_sync, tf.float32)
+            optimizer.apply_gradients([(share, variable)])
+
+        strategy.run(on_a_replica)
+
+    step = step if form == "eager" else tf.function(step, jit_compile=form == "xla")
+    m = v = 0
+    for t, gradient in enumerate(gradients):
+        step(tf.constant(gradient))
+        g = gradient / max(1, np.linalg.norm(gradient))
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        rate = 0.001 * (1 - t / 2400)
+        corrected = rate * np.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
+        w = w - rate * 0.01 * w
+        w = w - corrected * m / (np.sqrt(v) + 1e-6)
+    np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5, atol=1e-6)
+
+
 NAMED = {
     "adamw": ("exclude_from_weight_decay", legacy_adamw.AdamWeightDecay),
     "lars": ("exclude_from_layer_adaptation", lars.LARS),

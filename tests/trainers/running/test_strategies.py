@@ -87,7 +87,8 @@ def test_two_processes_train_the_laptop_bert_to_the_losses_of_one(text_in_one_fi
     one, two = tmp_path / "one", tmp_path / "two"
     assert [process.wait(300) for process in _start(one, text_in_one_file)] == [0], _output(one)
     processes = _start(two, text_in_one_file, workers=2)
-    while not (two / "ckpt-6.index").exists():
+    # Named there once it is whole; killed while its index is written, it would rightly be set aside as damaged.
+    while not ((two / "checkpoint").exists() and "ckpt-6" in (two / "checkpoint").read_text()):
         assert all(process.poll() is None for process in processes), _output(two)
         time.sleep(0.05)
     for process in processes:

@@ -221,8 +221,10 @@ def storage(verb, places, arguments):
 
     for name in files(source):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
+        upload = CLOUD / f"upload-{os.getpid()}"  # an object of a bucket appears whole, also where this is killed
         try:
-            shutil.copy2(source / name, target / name)
+            shutil.copy2(source / name, upload)
+            os.replace(upload, target / name)
         except FileNotFoundError:  # gone since it was listed
             pass
     if "--delete-unmatched-destination-objects" in arguments:

@@ -1,0 +1,122 @@
+"""Writes results/laptop/why.csv, why.md and why.png from the study's runs: python -m scripts.why (`make why`).
+
+The growth of the weights, the loss by frequency and Σ η_t; docs/why.md says what they mean. Needs the directories of
+these runs, with their checkpoints: `make study` leaves them in runs/. Exit status: 0 done, 2 a run is not there.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import pandas as pd
+from absl import flags
+
+from data import command_line
+from data.errors import InputError
+from scripts import markdown
+from scripts.figures import style
+from scripts.figures import why as figure
+from scripts.study import plan, plateau
+from scripts.why import frequency, growth
+from trainers import gin_files
+from trainers.checkout import describe_commit
+from trainers.running.directory import write_atomically
+
+_COMMAND = "python -m scripts.why"
+COLUMNS = ("arm", "run_id", "step", "what", "group", "value")
+# Label and arm; the last step of the arm's first run is what is measured.
+ARMS = (
+    ("Adam", plan.find("bert", "Adam, source")),
+    ("LAMB", plan.find("bert", "LAMB, norms")),
+    ("NIGT", plan.find("bert", "NIGT, norms")),
+    ("NIGT, 24,000 steps", plan.find("bert", "NIGT, 24000 steps")),
+)
+# Whose schedules are summed: ours, and the paper's BERT-Base.
+SCHEDULES = (
+    ("NIGT, 6,000 steps", "configs/study/bert_nigt.gin", ("eta0=0.01",)),
+    (
+        "NIGT, 24,000 steps",
+        "configs/study/bert_nigt.gin",
+        (*plan.find("bert", "NIGT, 24000 steps").bindings, "eta0=0.004"),
+    ),
+    ("NIGT, the paper's BERT-Base", "configs/paper/bert_nigt.gin", ()),
+)
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("runs", plan.RUNS, "Where the study's runs are.")
+    flags.DEFINE_string("output", "results/laptop", "Where the results go.")
+
+
+def measured(runs: pathlib.Path) -> list[dict[str, str]]:
+    """The rows of why.csv.
+
+    Raises:
+      InputError: None of the runs is there, or one is broken.
+    """
+    rows = []
+    for label, arm in ARMS:
+        finished = sorted(path.parent for path in runs.glob(f"{arm.slug}-s*/run.json"))
+        if not finished:
+            continue
+        run = finished[0]
+        record = json.loads((run / "run.json").read_text())
+        own = {"arm": label, "run_id": record["run_id"], "step": str(record["steps"])}
+        sizes, start = growth.norms(run), frequency.initial_norms(run)
+        values = [("growth", kind, size / start[kind]) for kind, size in sizes[record["steps"]].items()]
+        values += [("loss", str(number), loss) for number, loss in enumerate(frequency.losses(run, record["steps"]), 1)]
+        rows += [own | {"what": what, "group": group, "value": f"{value:.4f}"} for what, group, value in values]
+    if not rows:
+        raise InputError(f"--runs={runs}: none of the runs is there; `make study` first")
+    ours = None
+    for label, gin_file, bindings in SCHEDULES:
+        rates = plateau.rates(gin_files.load(gin_file, list(bindings)).optimizer.learning_rate)
+        own = {"arm": label, "run_id": "", "step": str(len(rates)), "what": "rates"}
+        ours = ours or rates.sum()
+        values = {"sum": rates.sum(), "sum of squares": (rates**2).sum()}
+        values["step with the first one's sum"] = float(np.searchsorted(np.cumsum(rates), ours) + 1)
+        rows += [own | {"group": group, "value": f"{value:.4f}"} for group, value in values.items()]
+    return rows
+
+
+def page(rows: list[dict[str, str]]) -> str:
+    """why.md."""
+
+    def tabulated(what: str, head: str) -> str:
+        groups = list(dict.fromkeys(row["group"] for row in rows if row["what"] == what))
+        arms = list(dict.fromkeys((row["arm"], row["step"]) for row in rows if row["what"] == what))
+        found = {(row["arm"], row["group"]): row["value"] for row in rows if row["what"] == what}
+        lines = [
+            [arm, f"{int(step):,}", *(f"{float(found[arm, g]):,.2f}".removesuffix(".00") for g in groups)]
+            for arm, step in arms
+        ]
+        return f"## {head}\n\n{markdown.table(['', 'steps', *groups], lines)}\n"
+
+    missing = [label for label, _ in ARMS if not any(row["arm"] == label and row["run_id"] for row in rows)]
+    return "\n".join(
+        [
+            f"Made by `{_COMMAND}` at {describe_commit()}. One run each, no verdict.",
+            *([f"Not run: {', '.join(missing)}."] if missing else []),
+            "",
+            tabulated("growth", "‖w‖ at the end over ‖w‖ at the start"),
+            tabulated("loss", "Loss at w on validation, by tenths of the masked tokens, the most frequent first"),
+            tabulated("rates", "Σ η_t and Σ η_t²"),
+            "![growth of the weights, and loss by frequency](why.png)\n",
+        ]
+    )
+
+
+def main() -> int:
+    """Writes the three files and returns the exit status."""
+    output, rows = pathlib.Path(flags.FLAGS.output), measured(pathlib.Path(flags.FLAGS.runs))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    write_atomically(output / "why.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_atomically(output / "why.md", page(rows))
+    style.save(figure.draw(rows), output / "why.png")
+    print(f"why: {output}/why.md")
+    return 0
+
+
+if __name__ == "__main__":
+    _define_flags()
+    command_line.run("why", "scripts.why", main)
