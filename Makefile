@@ -52,8 +52,11 @@ SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet
 help: ## List the targets
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
-	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... DATA=gs://... MAX_HOURS=... PRICE=... (USD a core-hour, or CURRENCY=EUR) [SPOT=1 DRY_RUN=1 YES=1]'
-	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95", SEED=1, MODEL_DIR=runs/mine, THREADS=1.'
+	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95",'
+	@echo 'SEED=1, MODEL_DIR=runs/mine, THREADS=1; sweeps GIN, SEED, THREADS, WORKERS=2 and'
+	@echo 'SWEEP="eta0=0.01,0.1 beta=0.9,0.99". On a TPU both take TPU=v3-8 ZONE=...'
+	@echo 'PROJECT=... BUCKET=... DATA=gs://... MAX_HOURS=... PRICE=... (USD a core-hour,'
+	@echo 'or CURRENCY=EUR) [SPOT=1 DRY_RUN=1 YES=1]: docs/tpu.md.'
 
 setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements
 
@@ -65,18 +68,18 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/requirements.txt
 	@touch $@
 
-demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (about 9 minutes on two cores)
+demo: $(VENV)/.ready ## Laptop scale: data, four runs, Figure 1 (9 min on two cores)
 	@$(LAPTOP_DATA)
 	@$(PY) -m scripts.demo
 
-laptop-data: $(VENV)/.ready ## Fetch and build the laptop data (.data/laptop): two texts and the images
+laptop-data: $(VENV)/.ready ## Fetch and build the laptop's texts and images (.data/laptop)
 	@$(PY) -m data.laptop --data_dir=.data/laptop
 
-imagenet-data: $(VENV)/.ready ## The paper's images (.data/paper/images) from TARS=folder, TFDS=folder or RECORDS=folder
+imagenet-data: $(VENV)/.ready ## The paper's images, from TARS=, TFDS= or RECORDS=folder
 	@$(PY) -m data.imagenet $(call flag,data_dir,$(DATA_DIR)) $(call flag,tars,$(TARS)) $(call flag,tfds,$(TFDS)) \
 	  $(call flag,records,$(RECORDS)) $(call flag,workers,$(WORKERS))
 
-bert-data: $(VENV)/.ready ## The paper's text (.data/paper/text) from DUMP=file|folder or TFDS=folder, and BOOKS=folder
+bert-data: $(VENV)/.ready ## The paper's text, from DUMP=file (or TFDS=) and BOOKS=folder
 	@$(PY) -m data.bert $(call flag,data_dir,$(DATA_DIR)) $(call flag,dump,$(DUMP)) $(call flag,tfds,$(TFDS)) \
 	  $(call flag,books,$(BOOKS)) $(call flag,vocabulary,$(VOCABULARY)) $(call flag,vocab_size,$(VOCAB_SIZE)) \
 	  $(call flag,dupe_factor,$(PASSES)) $(call flag,held_out,$(HELD_OUT)) $(if $(call yes,$(PAIRS)),--next_sentence) \
@@ -93,11 +96,11 @@ endif
 # says otherwise; the same command resumes it.
 bert-nigt: ## BERT masked-LM pretraining with NIGT (section 5.2)
 bert-adam: ## BERT masked-LM pretraining with Adam (section 5.2)
-bert-adamw: ## BERT masked-LM pretraining with AdamW as Devlin et al. had it (not in the paper)
-bert-sgd: ## BERT masked-LM pretraining with SGD (not in the paper)
+bert-adamw: ## BERT with AdamW as in Devlin et al. (not in the paper)
+bert-sgd: ## BERT with SGD (not in the paper)
 resnet-nigt: ## ResNet image classification with NIGT (section 5.3)
 resnet-sgd: ## ResNet image classification with SGD (section 5.3)
-resnet-adam: ## ResNet image classification with Adam (section 5.3 says it fails)
+resnet-adam: ## ResNet with Adam (section 5.3 says it fails)
 TRAIN = $(PY) -m trainers.train $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$@).gin) $(call flag,seed,$(SEED)) \
   $(call flag,model_dir,$(MODEL_DIR)) $(call flag,gin_param,$(GIN)) $(call flag,threads,$(THREADS))
 $(TRAINING): $(VENV)/.ready
@@ -110,7 +113,7 @@ endif
 
 # bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
 # WORKERS runs at a time here; with TPU=, one TPU a point, PARALLEL at a time.
-bert-nigt-sweep: ## bert-nigt at every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9"
+bert-nigt-sweep: ## bert-nigt at every eta0 of the grid, or at those of SWEEP=
 bert-adam-sweep: ## The same for bert-adam
 bert-adamw-sweep: ## The same for bert-adamw
 bert-sgd-sweep: ## The same for bert-sgd
@@ -130,14 +133,14 @@ $(SWEEPS): $(VENV)/.ready
 	@$(SWEEPING)
 endif
 
-study: $(VENV)/.ready ## NIGT and its baselines, tuned alike at laptop scale (results/laptop); HOURS=2 and again: it goes on
+study: $(VENV)/.ready ## NIGT and its baselines, tuned alike; goes on when repeated
 	@$(LAPTOP_DATA)
 	@$(PY) -m scripts.study $(call flag,hours,$(HOURS)) $(call flag,workers,$(WORKERS))
 
-why: $(VENV)/.ready ## What the study's BERT runs look like inside: growth of the weights, loss by frequency (docs/why.md)
+why: $(VENV)/.ready ## The study's BERT runs seen from inside (docs/why.md)
 	@$(PY) -m scripts.why
 
-claims: $(VENV)/.ready ## Every claim of the paper with its verdict, from committed results (docs/claims.md)
+claims: $(VENV)/.ready ## Every claim of the paper with its verdict (docs/claims.md)
 	@$(PY) -m scripts.claims
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
@@ -146,7 +149,7 @@ figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/de
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
-bench: $(VENV)/.ready ## Time the optimizers, resuming, both data paths and slips (results/bench)
+bench: $(VENV)/.ready ## Time optimizers, resuming, data and slips (results/bench)
 	@$(PY) -m scripts.bench
 	@$(PY) -m data.laptop --data_dir=.data/laptop --text
 	@$(PY) -m scripts.bench.resume
@@ -154,15 +157,15 @@ bench: $(VENV)/.ready ## Time the optimizers, resuming, both data paths and slip
 	@$(PY) -m scripts.bench.bert_data
 	@$(PY) -m scripts.bench.slips
 
-soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTES (default 10), and compare
+soak: $(VENV)/.ready ## Kill runs, fill disks, damage files for MINUTES (10); compare
 	@$(PY) -m data.laptop --data_dir=.data/laptop
 	@$(PY) -m scripts.soak $(call flag,minutes,$(MINUTES)) $(call flag,output,$(OUTPUT)) \
 	  $(if $(filter command line environment,$(origin SEED)),$(call flag,seed,$(SEED)))
 
-theory: $(VENV)/.ready ## Measure the paper's theory (results/theory); QUICK=1: two minutes, into runs/theory/quick
+theory: $(VENV)/.ready ## Measure the theory (results/theory); QUICK=1: two minutes
 	@$(PY) -m scripts.theory $(if $(call yes,$(QUICK)),--quick)
 
-tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (results/tpu_check; 20 minutes at first)
+tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (20 minutes)
 	@$(PY) -m scripts.tpu_check
 
 $(VENV)/tpu_check/.ready: $(VENV)/.ready requirements/tpu_check.txt
@@ -182,7 +185,7 @@ lint: $(VENV)/.ready ## ruff, types on nigt/, and who imports whom
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
-audit: $(VENV)/.ready ## Look the locked packages up in PyPI's list of known vulnerabilities (pip-audit)
+audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
 	@for name in bootstrap requirements tpu_check tpu_vm; do \

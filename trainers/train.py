@@ -45,13 +45,14 @@ def main(argv: list[str]) -> int:
 
         return run.run(experiment, config, model_dir, _MODE.value, _THREADS.value, interruption)
     except InputError as error:
-        print(f"trainers.train: {error}", file=sys.stderr)
+        command_line.say(f"trainers.train: {error}", sys.stderr)
         return ExitStatus.BAD_INPUT
     except RunError as error:
-        print(f"trainers.train: {error}", file=sys.stderr)
+        command_line.say(f"trainers.train: {error}", sys.stderr)
         return ExitStatus.FAILED
     except OSError as error:  # before or after the run itself
-        print(f"trainers.train: {error.filename or model_dir}: {error.strerror}; mend that", file=sys.stderr)
+        place = error.filename or model_dir
+        command_line.say(f"trainers.train: {place}: {error.strerror}; mend that", sys.stderr)
         return ExitStatus.FAILED
     finally:
         interruption.close()

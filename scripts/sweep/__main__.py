@@ -70,14 +70,18 @@ def main() -> int:
     study = queue.Queue(storage, f"{scale} {arm.name} s{values.seed}", settings, runs)
     study.enqueue(points)
     runner = Trainings(runs, output, values.threads, command)
+    many = f"{len(points)} points" if len(points) > 1 else "1 point"
+    log = f"{runs}/{arm.name}-*-s{values.seed}/train.log"
+    command_line.say(f"sweep: {many} of {arm.name}; each run's log is {log}", sys.stdout)
     status = workers.work(study, trials, runner, values.workers)
     outcomes = study.outcomes()
     for point, outcome in outcomes.items():
-        print(f"sweep: {point.name}: {outcome}")
+        command_line.say(f"sweep: {point.name}: {outcome}", sys.stdout)
     if any(outcome.has_result for outcome in outcomes.values()):  # the first result makes the files
-        print(f"sweep: {output}/table.md, runs.csv, curves.csv and logs/")
+        command_line.say(f"sweep: {output}/table.md, runs.csv, curves.csv and logs/", sys.stdout)
     if status in (ExitStatus.INTERRUPTED, ExitStatus.BAD_INPUT):
-        print(f"sweep: {study.left(trials)} of {len(trials)} points are left; the same command goes on")
+        mended = "when that is mended, " if status == ExitStatus.BAD_INPUT else ""
+        command_line.say(f"sweep: {study.left(trials)} of {many} left; {mended}the same command goes on", sys.stdout)
     return status
 
 

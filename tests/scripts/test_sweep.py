@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import itertools
 import os
 import pathlib
 import re
@@ -222,16 +223,36 @@ def test_a_sweep_that_is_killed_leaves_no_run_at_work_and_goes_on(laptop_data, t
     assert again.returncode == 0 and "started" not in again.stdout and _rows(tmp_path / "results") == rows
 
 
-def test_a_sweep_that_is_stopped_names_no_file_that_is_not_there_and_says_that_it_goes_on(laptop_data, tmp_path):
+def test_a_sweep_that_is_stopped_names_what_it_wrote_and_goes_on(laptop_data, tmp_path):
+    """Before its first result and after it; into a file each event is a line, without a code of a terminal."""
+    bindings = {
+        "bert_pretraining.data_dir": repr(str(laptop_data / "manuals")),
+        "bert_pretraining.layers": 1,
+        "bert_pretraining.hidden_size": 32,
+        "bert_pretraining.evaluation_limit": 64,
+        "train_steps": 2,
+        "batch_size": 4,
+    }
     command = [
-        *(sys.executable, "-m", "scripts.sweep", "--gin_file=configs/laptop/resnet_sgd.gin", "--axis=eta0=0.1,0.4"),
+        *(sys.executable, "-m", "scripts.sweep", "--gin_file=configs/laptop/bert_nigt.gin", "--axis=eta0=0.1,0.4"),
         *(f"--runs={tmp_path / 'runs'}", f"--results={tmp_path / 'results'}", "--workers=1"),
-        f"--gin_param=resnet_classification.data_dir='{laptop_data / 'images'}'",
+        *(f"--gin_param={name}={value}" for name, value in bindings.items()),
     ]
-    sweep = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert sweep.stdout.readline().endswith(" started\n")
-    sweep.send_signal(signal.SIGTERM)
-    said, errors = sweep.communicate(timeout=120)
-    assert sweep.returncode == 4 and not errors
-    assert "table.md" not in said and not (tmp_path / "results").exists()
-    assert said.splitlines()[-1] == "sweep: 2 of 2 points are left; the same command goes on"
+
+    def stop_after(event):
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
+            lines = iter(sweep.stdout.readline, "")
+            said = [*itertools.takewhile(lambda line: line != f"sweep: {event}\n", lines)]
+            sweep.send_signal(signal.SIGINT)
+            said += lines
+        assert sweep.returncode == ExitStatus.INTERRUPTED, said
+        assert all(re.fullmatch(r"sweep: [^\r\x1b]*\n", line) for line in said), said
+        return said
+
+    said = stop_after("eta0=0.1 started")
+    assert said[-1] == "sweep: 2 of 2 points left; the same command goes on\n"
+    assert not (tmp_path / "results").exists() and not [line for line in said if "results" in line]
+    said = stop_after("eta0=0.4 started")
+    assert said[-2].startswith(f"sweep: {tmp_path / 'results'}/table.md, ")
+    assert said[-1] == "sweep: 1 of 2 points left; the same command goes on\n"
+    assert [(row["eta0"], row["status"]) for row in _rows(tmp_path / "results")] == [("0.1", "ok")]
