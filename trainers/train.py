@@ -41,6 +41,8 @@ def main(argv: list[str]) -> int:
         if _CHECK.value:
             return ExitStatus.DONE
         data_folder.require(experiment)
+        if sys.stderr.isatty():
+            print("starting TensorFlow; Ctrl-C stops the run, and the same command goes on", file=sys.stderr)
         from trainers.running import run  # TensorFlow takes seconds to import: a slip should not wait for it
 
         return run.run(experiment, config, model_dir, _MODE.value, _THREADS.value, interruption)

@@ -71,8 +71,7 @@ def main() -> int:
     study.enqueue(points)
     runner = Trainings(runs, output, values.threads, command)
     many = f"{len(points)} points" if len(points) > 1 else "1 point"
-    log = f"{runs}/{arm.name}-*-s{values.seed}/train.log"
-    command_line.say(f"sweep: {many} of {arm.name}; each run's log is {log}", sys.stdout)
+    command_line.say(f"sweep: {many}; their runs, each with a train.log, are in {runs}", sys.stdout)
     status = workers.work(study, trials, runner, values.workers)
     outcomes = study.outcomes()
     for point, outcome in outcomes.items():

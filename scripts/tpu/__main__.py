@@ -171,6 +171,8 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
     bound = list(values.tpu_param)
     if values.price_per_core_hour is not None:
         bound.append(f"tpu_machine.price_per_core_hour = {values.price_per_core_hour!r}")
+    elif not any("price_per_core_hour" in binding for binding in bound):
+        raise InputError("--price_per_core_hour has no value: look it up for your zone (make … PRICE=1)")
     hardware = machine.load(f"configs/tpu/{values.tpu.replace('-', '_')}.gin", bound)
     from scripts.tpu import cost
 

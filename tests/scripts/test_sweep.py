@@ -15,8 +15,9 @@ import time
 import pytest
 
 from data.errors import InputError
+from scripts.arm import Arm
 from scripts.sweep import grid, queue
-from scripts.sweep.training import Ended
+from scripts.sweep.training import Ended, Training, Trainings
 from tests.conftest import ROOT
 from trainers import gin_files
 from trainers.exit_status import ExitStatus
@@ -256,3 +257,17 @@ def test_a_sweep_that_is_stopped_names_what_it_wrote_and_goes_on(laptop_data, tm
     assert said[-2].startswith(f"sweep: {tmp_path / 'results'}/table.md, ")
     assert said[-1] == "sweep: 1 of 2 points left; the same command goes on\n"
     assert [(row["eta0"], row["status"]) for row in _rows(tmp_path / "results")] == [("0.1", "ok")]
+
+
+def test_a_run_that_is_stopped_before_it_takes_signals_has_not_failed(tmp_path):
+    """Python needs a moment for that; a failure would count against the point."""
+    arm = Arm("resnet_sgd", "configs/laptop/resnet_sgd.gin", ())
+    runner, ended = Trainings(tmp_path / "runs", tmp_path / "results", 1, "a test"), []
+    training = Training.of(arm, "run", [], 0, "tune")
+    thread = threading.Thread(target=lambda: ended.append(runner.run(training)))
+    thread.start()
+    while not _at_work(tmp_path / "runs"):
+        time.sleep(0.001)
+    runner.stop()
+    thread.join()
+    assert ended[0].status == ExitStatus.INTERRUPTED, ended
