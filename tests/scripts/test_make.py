@@ -77,6 +77,11 @@ def test_every_variable_that_a_recipe_reads_can_be_given():
     assert made.returncode == 0, made.stderr
 
 
+def test_the_help_fits_a_terminal():
+    made = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)
+    assert len(made.stdout.splitlines()) > 30 and max(map(len, made.stdout.splitlines())) <= 80
+
+
 def test_setup_does_not_empty_the_folder_behind_a_link(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
