@@ -26,14 +26,14 @@ LABELS = METHODS | {
     "igt": "Arnold et al.'s transport, η tuned",
 }
 COLOURS = {
-    "nsgd": "#c44e52",
-    "nsgdm": "#6db3e8",
-    "nigt": "#0b2f7f",
-    "sgd": "#55a868",
-    "igt": "#8172b2",
-    "storm": "#937860",
-    "adaptive": "#e08214",
-    "adaptive_corrected": "#fdb863",
+    "nsgd": style.VERMILLION,
+    "nsgdm": style.SKY,
+    "nigt": style.COLOURS["nigt"],
+    "sgd": style.GREEN,
+    "igt": style.PURPLE,
+    "storm": style.COLOURS["other"],
+    "adaptive": style.ORANGE,
+    "adaptive_corrected": "black",
 }
 _MEAN, _LAST = r"mean of $\Vert\nabla F(w_t)\Vert$, $t \leq T$", r"$\Vert\nabla F(w_T)\Vert$"
 
@@ -56,7 +56,7 @@ def momentum(records: Sequence[Record]) -> Figure:
 
 def rates(records: Sequence[Record]) -> Figure:
     """Theorems 1 and 3: measured, with the bounds dashed above; and the mean over d."""
-    with style.figure((10.5, 6.8), legend__fontsize=8) as figure:
+    with style.figure((9.0, 6.4), legend__fontsize=8) as figure:
         panels = figure.subplots(2, 3)
         for axes, (objective, noise) in zip(panels.flat, PROBLEMS, strict=False):
             slopes = []
@@ -103,7 +103,7 @@ def comparison(records: Sequence[Record]) -> Figure:
 
 def adaptivity(records: Sequence[Record]) -> Figure:
     """Algorithm 2 and NIGT: the mean at fixed T over σ; Algorithm 2's own η_t and mean near a minimum."""
-    with style.figure((10.5, 3.8), legend__fontsize=8) as figure:
+    with style.figure((9.0, 3.6), legend__fontsize=8) as figure:
         left, middle, right = figure.subplots(1, 3)
         order = pick(records, experiment="order", quantity="mean_grad_norm")
         for method, setting in dict.fromkeys((r.method, r.setting) for r in order):
@@ -117,7 +117,7 @@ def adaptivity(records: Sequence[Record]) -> Figure:
             (middle, "mean_grad_norm", r"mean of $\Vert\nabla F(w_s)\Vert$, $s \leq t$"),
             (right, "eta", r"$\eta_t$"),
         ):
-            for sigma, colour in ((0.0, "#e08214"), (1.0, "#7f3b08")):
+            for sigma, colour in ((0.0, COLOURS["adaptive"]), (1.0, "black")):
                 own = [r for r in pick(near, sigma=sigma, quantity=quantity) if r.T > 1]
                 _line(axes, own, "adaptive", f"σ = {sigma:g}: slope {_signed(slope(own).value)}", color=colour)
             _scales(axes, "$t$", label)
