@@ -46,7 +46,7 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
+.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -142,6 +142,13 @@ claims: $(VENV)/.ready ## Every claim of the paper with its verdict, from commit
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
 	@$(PY) -m scripts.figures.figure1 $(call flag,results,$(RESULTS))
+
+notebooks: $(VENV)/.ready ## Open the notebooks in JupyterLab
+	@$(PY) -m jupyterlab notebooks
+
+notebooks-run: $(VENV)/.ready ## Run every notebook without a browser and keep the outputs, as they are committed
+	@env -u NIGT_RESULTS -u NIGT_PARTIAL $(PY) -m nbconvert --to=notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs

@@ -56,7 +56,9 @@ def draw(title: str, nigt: tuple[float, ...], rows: list[Row], margin: float) ->
             colour = _COLOURS[row.word]
             if gap >= _FARTHEST:
                 axes.plot(row.interval, [height] * 2, color=colour, lw=3, solid_capstyle="butt", zorder=2)
-                axes.plot([value - zero for value in row.accuracy], [height] * len(row.accuracy), "o", ms=3, color="0.2")
+                axes.plot(
+                    [value - zero for value in row.accuracy], [height] * len(row.accuracy), "o", ms=3, color="0.2"
+                )
                 axes.plot(gap, height, "|", ms=10, mew=1.8, color="black", zorder=4)
             else:
                 axes.plot(edge, height, "<", ms=6, color=colour)

@@ -189,9 +189,8 @@ def in_words(results_dir: str | os.PathLike, partial: bool = False) -> str:
         if all(line is not None and line.accuracy.size for line in own):
             nigt, other = (line.accuracy.iloc[-1].mean() for line in own)
             gap = f"{abs(nigt - other):.2f} points {'above' if nigt > other else 'below'}"
-            lines.append(
-                f"- {_title(panel, results)}: NIGT ends at {nigt:.2f} %, {gap} {OPTIMIZERS[panel.baseline]}'s {other:.2f} %."
-            )
+            told = f"NIGT ends at {nigt:.2f} %, {gap} {OPTIMIZERS[panel.baseline]}'s {other:.2f} %."
+            lines.append(f"- {_title(panel, results)}: {told}")
     return "\n".join(lines)
 
 
@@ -209,7 +208,7 @@ def _curve(run_id: str, metric: str, curves: pd.DataFrame) -> pd.Series:
 
 
 def _moved(line: Line, start: int, before: pd.Series) -> Line:
-    """The line with the steps before it counted; its first point is what its weights had reached, where that is known."""
+    """The line with the steps before it counted; it begins with what its weights had reached, where that is known."""
     accuracy = line.accuracy.set_axis(line.accuracy.index + start)
     if start in before.index and accuracy.size:
         first = pd.DataFrame(before[start], index=[start], columns=accuracy.columns)
@@ -228,7 +227,7 @@ def _line(directory: pathlib.Path, runs: pd.DataFrame, curves: pd.DataFrame) -> 
     for column in ("scale", "eta0", "metric"):
         values = sorted(set(runs[column]))
         if len(values) > 1:
-            raise InputError(f"{name} have more than one {column}, {values}; collect one as {phase}, the others as tune")
+            raise InputError(f"{name} have more than one {column}, {values}; one alone may be {phase}, the others tune")
     twice = runs.seed[runs.seed.duplicated()]
     if len(twice):
         raise InputError(f"{name} have seed {twice.iloc[0]} more than once; keep one row of it")

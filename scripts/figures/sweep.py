@@ -86,7 +86,7 @@ def draw(results_dir: str | os.PathLike) -> Figure:
     Args and errors: see trials.
     """
     table = best(results_dir)
-    panels = [(task, name) for task in TASKS for name in sorted(set(table.panel[table.task == task]), key=_natural)]
+    panels = _panels(table)
     rows, columns = math.ceil(len(panels) / 2), min(2, len(panels))
     with style.figure((style.WIDTH, 0.5 + 2.9 * rows), layout={"wspace": 0.05, "hspace": 0.05}) as figure:
         grid = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -96,6 +96,32 @@ def draw(results_dir: str | os.PathLike) -> Figure:
             axes.remove()
         figure.supxlabel(_NOTE, fontsize=8.5, color="0.35")
     return figure
+
+
+def in_words(results_dir: str | os.PathLike) -> str:
+    """What one sees, a line of Markdown a panel: the best point of all, and NIGT's.
+
+    Args and errors: see trials.
+    """
+    table, lines = best(results_dir), []
+    for _, name in _panels(table):
+        own = table[(table.panel == name) & table.selection.notna()]
+        found = [each.loc[each.selection.idxmax()] for each in (own, own[own.optimizer == "nigt"]) if len(each)]
+        told = [
+            f"{OPTIMIZERS.get(point.optimizer, point.optimizer)} {point.selection:.2f} % at η₀ = {point.eta0:g}"
+            for point in found[: 1 if found and found[0].optimizer == "nigt" else 2]
+        ]
+        lines.append(f"- {name}: best is {', beside '.join(told) or 'none: all diverged'}.")
+    return "\n".join(lines)
+
+
+def _panels(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Task and name of each, from scratch first, and 2,400 steps before 24,000."""
+
+    def place(title: str) -> list[int]:
+        return [" from " in title, *map(int, re.findall(r"\d+", title.replace(",", "")))]
+
+    return [(task, name) for task in TASKS for name in sorted(set(table.panel[table.task == task]), key=place)]
 
 
 def _length(bindings: str) -> str:
@@ -110,11 +136,6 @@ def _is_itself(name: str, task: str, optimizer: str) -> bool:
     return arm == f"{task}_{optimizer.removesuffix('_keras')}"
 
 
-def _natural(title: str) -> list:
-    """From scratch first, and 2,400 before 24,000."""
-    return [" from " in title, *map(int, re.findall(r"\d+", title.replace(",", "")))]
-
-
 def _draw_panel(axes: Axes, title: str, baseline: str, table: pd.DataFrame) -> None:
     low, high = table.eta0.min(), table.eta0.max()
     values = table.selection.dropna()
@@ -123,7 +144,9 @@ def _draw_panel(axes: Axes, title: str, baseline: str, table: pd.DataFrame) -> N
     axes.set(xscale="log", title=title, xlabel="initial learning rate η₀", ylabel="accuracy [%]", ylim=(bottom, top))
     decades = max(math.log10(high / low), 1)
     axes.set_xlim(low / 10 ** (0.36 * decades), high * 10 ** (0.06 * decades))  # on the left: room for names
-    axes.set_xticks([10.0**e for e in range(math.ceil(math.log10(low) - 0.01), math.floor(math.log10(high) + 0.01) + 1)])
+    axes.set_xticks(
+        [10.0**e for e in range(math.ceil(math.log10(low) - 0.01), math.floor(math.log10(high) + 0.01) + 1)]
+    )
     axes.minorticks_off()
     starts = []
     for optimizer, own in table.groupby("optimizer"):

@@ -56,7 +56,7 @@ def momentum(records: Sequence[Record]) -> Figure:
 
 def rates(records: Sequence[Record]) -> Figure:
     """Theorems 1 and 3: measured, with the bounds dashed above; and the mean over d."""
-    with style.figure((9.0, 6.4), legend__fontsize=8) as figure:
+    with style.figure((9.0, 6.4), font__size=8.5, legend__fontsize=8, axes__titlesize=9) as figure:
         panels = figure.subplots(2, 3)
         for axes, (objective, noise) in zip(panels.flat, PROBLEMS, strict=False):
             slopes = []
@@ -68,21 +68,23 @@ def rates(records: Sequence[Record]) -> Figure:
                     line = [methods.bound_of(method, oracle, r.T) for r in own]
                     axes.plot([r.T for r in own], line, "--", color=COLOURS[method], linewidth=1)
             _scales(axes, "$T$", _MEAN)
-            axes.set(title=problem(objective, noise), ylim=(axes.get_ylim()[0] / 3, None))  # room for the legend
+            axes.set(title=problem(objective, noise, ",\n"), ylim=(axes.get_ylim()[0] / 3, None))  # room for the legend
             axes.legend(handles=slopes, loc="lower left")
         last = panels.flat[-1]
         for method in ("nsgdm", "nigt"):
             own = pick(records, experiment="dimension", method=method, quantity="mean_grad_norm")
             _line(last, own, method, "", across="dim")
         last.set(
-            xscale="log", xlabel="dimension $d$", ylabel=_MEAN, title=f"{OBJECTIVES['cos_equal']}, T = {own[0].T:,}"
+            xscale="log", xlabel="dimension $d$", ylabel=_MEAN, title=f"{OBJECTIVES['cos_equal']},\nT = {own[0].T:,}"
         )
         last.set_ylim(bottom=0)
         for method in ("nsgd", "nsgdm", "nigt"):
             last.plot([], [], "o-", markersize=3, color=COLOURS[method], label=LABELS[method])
         for method, theorem in (("nsgdm", "Theorem 1"), ("nigt", "Theorem 3")):
             last.plot([], [], "--", linewidth=1, color=COLOURS[method], label=f"bound of {theorem}")
-        figure.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        figure.legend(
+            *last.get_legend_handles_labels(), loc="outside lower center", ncols=5, columnspacing=1.2, handlelength=1.6
+        )
     return figure
 
 

@@ -16,8 +16,8 @@ _SLACK = 1.0  # pixels: a box may be rounded up
 
 
 def faults(figure: Figure) -> list[str]:
-    """One line for each part off the canvas, each two parts that overlap, each line under its axes' legend, each text that
-    is too small at a README's width, and for axes that are too small; none for a good figure."""
+    """One line for each part off the canvas, each two parts that overlap, each line under its axes' legend, each text
+    that is too small at a README's width, and for axes that are too small; none for a good figure."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()

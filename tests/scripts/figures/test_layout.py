@@ -5,7 +5,7 @@ import functools
 import pytest
 from matplotlib.figure import Figure
 
-from scripts.figures import figure1, style, sweep, why
+from scripts.figures import figure1, style, why
 from scripts.figures import theory as theory_figures
 from scripts.figures.collect import read_rows
 from scripts.study import choice, report
@@ -88,7 +88,7 @@ def small_print(figure):
     ("spoil", "message"),
     [
         (long_title, "is off the canvas"),
-        (long_title, "axes 0 title 1 overlaps axes 1 title 0"),
+        (long_title, "axes 0 title 0 overlaps axes 1 title 0"),
         (legends_below, "axes 0 legend overlaps axes 1 legend"),
         (legends_below, "axes 0 legend is off the canvas"),
         (legend_on_a_line, "axes 1 legend covers a line"),
