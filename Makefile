@@ -155,11 +155,12 @@ claims: $(VENV)/.ready ## The paper's claims with their verdicts; the README's t
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
 	@$(PY) -m scripts.figures.figure1 $(call flag,results,$(RESULTS))
 
-notebooks: $(VENV)/.ready ## Open the notebooks: Figure 1, sweeps, the theory
+notebooks: $(VENV)/.ready ## Open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab notebooks
 
 notebooks-run: $(VENV)/.ready ## Run the notebooks and keep their figures in them
-	@cd notebooks && "$(abspath $(PY))" -m jupyter execute --inplace --NotebookClient.record_timing=False *.ipynb
+	@env -u NIGT_RESULTS -u NIGT_PARTIAL $(PY) -m nbconvert --to=notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs

@@ -1,18 +1,17 @@
-"""Arms of the study as distances from NIGT's mean: one figure for a question."""
+"""Arms of the study as distances from NIGT's mean, one figure a question."""
 
 import dataclasses
 import statistics
+import textwrap
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from scripts.figures import style
 
-_FARTHEST = -6.0  # points below NIGT: an arm whose mean lies beyond stands on the edge, with its number
-# What the study says of NIGT beside an arm, by the protocol; the colours are of Okabe and Ito.
-_WORDS = {"better": ("behind NIGT", "#d55e00"), "worse": ("ahead of NIGT", "#009e73")}
-_WORDS |= {"matches": ("no difference", "#0072b2"), "undecided": ("undecided", "0.6")}
+_FARTHEST = -8.0  # points below NIGT: an arm whose mean lies beyond stands on the edge, with its number
+_COLOURS = {"better": style.GREEN, "same": style.BLUE, "worse": style.VERMILLION, "undecided": "0.55"}
+_ROW = 0.36  # inches
+_TITLE = 100  # characters of a line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Row:
       accuracy: In %, one value a seed; runs that diverged are not among them.
       interval: The 95 % interval of its mean minus NIGT's; NaN where there is none.
       diverged: How many further seeds diverged.
-      word: What NIGT is beside it, a key of _WORDS.
+      word: What it is beside NIGT: "better", "worse", "same" or "undecided".
     """
 
     name: str
@@ -35,57 +34,43 @@ class Row:
 
 
 def draw(title: str, nigt: tuple[float, ...], rows: list[Row], margin: float) -> Figure:
-    """One panel, the best arm on top.
+    """The rows in order of their means, each beside its difference to NIGT and the word for it.
 
     Args:
-      title: What the figure asks.
-      nigt: NIGT's accuracy, in %, one value a seed.
-      rows: In any order.
+      title: Above all.
+      nigt: NIGT's accuracy in %, one value a seed.
+      rows: The arms that stand beside it.
       margin: What the protocol takes for the same, in points: shaded.
     """
     zero = statistics.fmean(nigt)
     rows = sorted(rows, key=lambda row: statistics.fmean(row.accuracy) if row.accuracy else float("-inf"))
-    drawn = [v - zero for row in rows for v in row.accuracy if statistics.fmean(row.accuracy) - zero >= _FARTHEST]
-    edge = min([-2.0, *drawn, *(row.interval[0] for row in rows if row.interval[0] > _FARTHEST)])
-    with style.figure((7.2, 1.3 + 0.24 * len(rows))) as figure:
+    near = [value - zero for row in rows for value in row.accuracy if statistics.fmean(row.accuracy) - zero > _FARTHEST]
+    edge = min(-2.0, *near, *(row.interval[0] for row in rows if row.interval[0] > _FARTHEST))
+    with style.figure((style.WIDTH, 1.4 + _ROW * len(rows))) as figure:
         axes = figure.subplots()
-        axes.axvspan(-margin, margin, color="0.94", lw=0, zorder=0)
-        axes.axvline(0, color=style.COLOURS["nigt"], lw=1.2, zorder=1)
+        axes.axvspan(-margin, margin, color="0.93", lw=0, zorder=0)
+        axes.axvline(0, color=style.COLOURS["nigt"], lw=1.6, zorder=1)
+        axes.text(0, len(rows) - 0.45, "NIGT", color=style.COLOURS["nigt"], ha="center", va="bottom")
         for height, row in enumerate(rows):
-            _draw_row(axes, height, row, zero, edge)
-        axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
-        axes.set_ylim(-0.7, len(rows) - 0.3)
-        axes.set_xlim(left=edge - 0.2)
+            gap = statistics.fmean(row.accuracy) - zero if row.accuracy else float("nan")
+            colour = _COLOURS[row.word]
+            if gap >= _FARTHEST:
+                axes.plot(row.interval, [height] * 2, color=colour, lw=3, solid_capstyle="butt", zorder=2)
+                axes.plot(
+                    [value - zero for value in row.accuracy], [height] * len(row.accuracy), "o", ms=3, color="0.2"
+                )
+                axes.plot(gap, height, "|", ms=10, mew=1.8, color="black", zorder=4)
+            else:
+                axes.plot(edge, height, "<", ms=6, color=colour)
+            lost = f", {row.diverged} diverged" if row.diverged else ""
+            text = f"{gap:+.2f}, {row.word}".replace("-", "−") if row.accuracy else row.word
+            place = {"transform": axes.get_yaxis_transform(), "va": "center"}
+            axes.text(1.02, height, text + lost, color=colour if row.word != "undecided" else "0.35", **place)
+        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set(ylim=(-0.6, len(rows) - 0.4), xlabel=f"accuracy minus NIGT's mean of {zero:.2f} % [points]")
+        axes.set_xlim(left=edge - 0.3)
         axes.grid(axis="y", visible=False)
-        axes.set_title(title, loc="left")
-        axes.set_xlabel(f"validation accuracy minus NIGT's, {zero:.2f} % (n = {len(nigt)}) [points]")
-        figure.legend(handles=_legend(rows, margin), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+        figure.suptitle(textwrap.fill(title, _TITLE), x=0.01, ha="left", fontsize=11)
+        note = f"dots: seeds;  bars: 95 % interval of the difference (Welch);  grey: less than {margin:g} points apart"
+        figure.supxlabel(note, fontsize=8.5, color="0.35")
     return figure
-
-
-def _draw_row(axes: Axes, height: int, row: Row, zero: float, edge: float) -> None:
-    if not row.accuracy:
-        axes.text(edge, height, "diverged", va="center", fontsize=8, color="0.4")
-        return
-    mean, colour = statistics.fmean(row.accuracy) - zero, _WORDS[row.word][1]
-    if mean < _FARTHEST:
-        axes.text(edge, height, f"◂ {mean:+.1f}".replace("-", "−"), va="center", fontsize=8, color=colour)
-        return
-    axes.plot(row.interval, [height, height], color=colour, lw=4, alpha=0.45, solid_capstyle="butt", zorder=2)
-    axes.plot([value - zero for value in row.accuracy], [height] * len(row.accuracy), "o", ms=3, color="0.3", zorder=3)
-    axes.plot(mean, height, "|", ms=9, mew=2, color=colour, zorder=4)
-
-
-def _legend(rows: list[Row], margin: float) -> list[Line2D]:
-    words = [_WORDS[word] for word in _WORDS if any(row.word == word for row in rows)]
-    bars = [Line2D([], [], color=colour, lw=4, alpha=0.6, label=label) for label, colour in words]
-    seeds = Line2D([], [], color="0.3", marker="o", ms=3, lw=0, label="one seed")
-    near = Line2D([], [], color="0.88", lw=7, label=f"within the margin, ±{margin:g} points")
-    untuned = [Line2D([], [], lw=0, label="*  at NIGT's η₀, not tuned")] if any("*" in row.name for row in rows) else []
-    return [*bars, seeds, near, *untuned]
-
-
-def _label(row: Row) -> str:
-    """ "LAMB (3 seeds, 1 more diverged)"."""
-    lost = f", {row.diverged} more diverged" if row.diverged and row.accuracy else ""
-    return f"{row.name} ({len(row.accuracy) or row.diverged} seeds{lost})"

@@ -1,10 +1,10 @@
-"""Accuracy over η0, every trial of the results, those that diverged included: python -m scripts.figures.sweep.
+"""Accuracy over η0, one line an optimizer, with what diverged: python -m scripts.figures.sweep.
 
-Reads runs.csv and curves.csv of --results and writes sweep.png there: same results, same bytes. Exit status: 0 done,
-2 bad input.
+Reads runs.csv and curves.csv of --results and writes sweep.png and sweep.pdf there: same results, same bytes. Exit
+status: 0 done, 2 bad input.
 """
 
-import collections
+import math
 import os
 import pathlib
 import re
@@ -19,24 +19,23 @@ from data.errors import InputError
 from scripts.arm import Arm
 from scripts.figures import style
 from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS, read_rows
+from scripts.figures.start import described, start_of
 from scripts.figures.table import OPTIMIZERS, TASKS
-from trainers.checkout import ROOT
 
 # Bindings that say how long a run is and what it starts from: runs that differ in them have panels of their own.
 _LENGTH = ("train_steps", "warmup_steps", "validation_interval", "init_checkpoint")
-_BASELINE = {"bert": "Adam", "resnet": "SGD"}
-_SPELT = {"adafactor": "Adafactor", "algorithm": "Algorithm", "released": "released"}
-_GREY = "0.72"
-_SHOWN = 30.0  # points
-_CAPTION = (
-    f"Each point is the best trial at that η₀; those {_SHOWN:g} points below the best are not shown. ×: all diverged"
+_BASELINES = {"bert": "adam", "resnet": "sgd"}  # the paper's
+_LINE = 0.075  # of a panel's height: from one label to the next
+_NOTE = (
+    "after the last step, on the held-out part of the training data\n"
+    "a line: the best of an optimizer's other settings at each η₀;  ×: with all of them it diverged"
 )
-_HEIGHT, _LABEL = 2.7, 0.15  # inches: of a panel, and of a label's line where they need more
 
 
 def trials(results_dir: str | os.PathLike) -> pd.DataFrame:
-    """One row a tuning run: name, task, optimizer, bindings, eta0, status and selection, its accuracy at w in %, after
-    the last step, on the held-out part of the training data; NaN if it diverged.
+    """One row a tuning run: name, task, optimizer, bindings, start (of which run's weights, if any), eta0, status and
+    selection, its accuracy at w in %, after the last step, on the held-out part of the training data; NaN if it
+    diverged.
 
     Raises:
       InputError: A file is missing or broken, or there is no tuning run.
@@ -46,55 +45,83 @@ def trials(results_dir: str | os.PathLike) -> pd.DataFrame:
     for curve in read_rows(folder / "curves.csv", CURVE_COLUMNS):
         if curve["split"] == "selection":
             last[curve["run_id"], curve["name"], curve["step"]] = 100 * float(curve["value"])
-    rows = []
-    for row in read_rows(folder / "runs.csv", RUN_COLUMNS):
+    rows, runs = [], read_rows(folder / "runs.csv", RUN_COLUMNS)
+    for row in runs:
         if row["phase"] == "tune":
-            selection = last.get((row["run_id"], row["metric"], row["steps"]), float("nan"))
+            selection, start = last.get((row["run_id"], row["metric"], row["steps"]), float("nan")), start_of(row)
             rows.append(
                 {"name": row["run_id"].rpartition("-")[0]}
                 | {name: row[name] for name in ("task", "optimizer", "status", "steps")}
-                | {"bindings": Arm.of_run(row).settings, "eta0": float(row["eta0"])}
-                | {"selection": selection if row["status"] == "ok" else float("nan")}
+                | {"bindings": Arm.of_run(row).settings, "start": described(start, runs) if start else ""}
+                | {"eta0": float(row["eta0"]), "selection": selection if row["status"] == "ok" else float("nan")}
             )
     if not rows:
         raise InputError(f"{folder / 'runs.csv'}: no tuning run; sweep first (`make resnet-nigt-sweep SCALE=laptop`)")
     return pd.DataFrame(rows)
 
 
-def draw(results_dir: str | os.PathLike) -> Figure:
-    """One panel a task and length of runs, one line an arm: at each η0 its best trial; crosses: what diverged there.
+def best(results_dir: str | os.PathLike) -> pd.DataFrame:
+    """What is drawn, by task, panel, optimizer and eta0: the best selection among the optimizer's other settings, NaN
+    where all of these diverged. Runs of another length or start have another panel. Variants ("no transport") are left
+    out of a panel in which the optimizer itself was tried.
 
     Args and errors: see trials.
     """
     table = trials(results_dir)
-    table["length"] = table.bindings.map(_length)
-    table["arm"] = [_arm(name, task) for name, task in zip(table.name, table.task, strict=True)]
-    # NIGT with something changed is beside NIGT alone, not among the other optimizers.
-    table["changed"] = (table.optimizer == "nigt") & (table.arm != "NIGT")
-    panels = []
-    for task in TASKS:
-        for _, own in table[table.task == task].groupby("length", sort=False):
-            title = _title(task, own)
-            panels += [(title, own[~own.changed])] if len(own[~own.changed]) else []
-            if own.changed.any():
-                panels += [(f"{title}, NIGT with one thing changed", own[own.changed | (own.arm == "NIGT")])]
-    heights = [max(_HEIGHT, 0.7 + _LABEL * own.arm.nunique()) for _, own in panels]
-    with style.figure((8.6, sum(heights) + 0.3), layout={"hspace": 0.06}) as figure:
-        grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for (title, own), axes, height in zip(panels, grid, heights, strict=True):
-            _draw_panel(axes, title, own, _LABEL / (height - 0.7))
-        figure.supxlabel(_CAPTION, fontsize=8, color="0.35")
+    steps = table.steps.astype(int).groupby([table.task, table.bindings.map(_length)]).transform("max")
+    table["panel"] = [
+        " ".join(filter(None, (f"{TASKS[task].partition(',')[0]}: {count:,} steps", start)))
+        for task, count, start in zip(table.task, steps, table.start, strict=True)
+    ]
+    line = pd.Series(list(zip(table.panel, table.optimizer, strict=True)), index=table.index)
+    itself = pd.Series([_is_itself(*row) for row in zip(table.name, table.task, table.optimizer, strict=True)])
+    shown = table[itself | ~line.isin(set(line[itself]))]
+    groups = shown.groupby(["task", "panel", "optimizer", "eta0"], sort=False)
+    return groups.selection.max().reset_index().sort_values("eta0")
+
+
+def draw(results_dir: str | os.PathLike) -> Figure:
+    """One panel a task and length of runs, one line an optimizer: NIGT and the paper's baseline in colours.
+
+    Args and errors: see trials.
+    """
+    table = best(results_dir)
+    panels = _panels(table)
+    rows, columns = math.ceil(len(panels) / 2), min(2, len(panels))
+    with style.figure((style.WIDTH, 0.5 + 2.9 * rows), layout={"wspace": 0.05, "hspace": 0.05}) as figure:
+        grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for (task, name), axes in zip(panels, grid, strict=False):
+            _draw_panel(axes, name, _BASELINES[task], table[table.panel == name])
+        for axes in grid[len(panels) :]:
+            axes.remove()
+        figure.supxlabel(_NOTE, fontsize=8.5, color="0.35")
     return figure
 
 
 def in_words(results_dir: str | os.PathLike) -> str:
-    """The best trial of every task, and how many trials diverged."""
-    table = trials(results_dir)
-    said = []
-    for task, own in table.groupby("task"):
-        best = own.loc[own.selection.idxmax()]
-        said.append(f"{TASKS[task]}: the best of {len(own)} trials is {best['name']} with {best.selection:.2f} %.")
-    return " ".join([*said, f"{table.selection.isna().sum()} of all {len(table)} diverged."])
+    """What one sees, a line of Markdown a panel: the best point of all, and NIGT's.
+
+    Args and errors: see trials.
+    """
+    table, lines = best(results_dir), []
+    for _, name in _panels(table):
+        own = table[(table.panel == name) & table.selection.notna()]
+        found = [each.loc[each.selection.idxmax()] for each in (own, own[own.optimizer == "nigt"]) if len(each)]
+        told = [
+            f"{OPTIMIZERS.get(point.optimizer, point.optimizer)} {point.selection:.2f} % at η₀ = {point.eta0:g}"
+            for point in found[: 1 if found and found[0].optimizer == "nigt" else 2]
+        ]
+        lines.append(f"- {name}: best is {', beside '.join(told) or 'none: all diverged'}.")
+    return "\n".join(lines)
+
+
+def _panels(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Task and name of each, from scratch first, and 2,400 steps before 24,000."""
+
+    def place(title: str) -> list[int]:
+        return [" from " in title, *map(int, re.findall(r"\d+", title.replace(",", "")))]
+
+    return [(task, name) for task in TASKS for name in sorted(set(table.panel[table.task == task]), key=place)]
 
 
 def _length(bindings: str) -> str:
@@ -103,72 +130,63 @@ def _length(bindings: str) -> str:
     return ", ".join(part for part in parts if part.partition("=")[0].rpartition(".")[2] in _LENGTH)
 
 
-def _arm(run: str, task: str) -> str:
-    """What a trial tries besides η0 and what else is tuned: "NIGT", "SGD with nigt schedule", "no transport"."""
-    name = re.split(r"-(?=[\w.]+=)", run)[0].removeprefix(f"{task}_").partition("__after")[0]
-    first, *rest = name.replace("__", ", ").replace("_nigt_", "_NIGT's_").replace("_", " ").split(" ")
-    return " ".join([OPTIMIZERS.get(first, _SPELT.get(first, first)), *rest])
+def _is_itself(name: str, task: str, optimizer: str) -> bool:
+    """Whether a run is of the optimizer itself: "bert_nigt-eta0=0.1-tune", not "resnet_no_transport-eta0=0.1-tune"."""
+    arm = re.sub(r"(.*)-\w+=.*", r"\1", name).partition("__")[0]
+    return arm == f"{task}_{optimizer.removesuffix('_keras')}"
 
 
-def _title(task: str, table: pd.DataFrame) -> str:
-    """ "BERT, masked LM: 3,000 steps from ckpt-3000"."""
-    start = re.search(r"init_checkpoint='[^']*?([^/']+)'", table.length.iloc[0])
-    steps = max(int(steps) for steps in table.steps)  # of those that reached the end: none has more
-    return f"{TASKS[task]}: {steps:,} steps" + (f" from {start[1]}" if start else "")
+def _draw_panel(axes: Axes, title: str, baseline: str, table: pd.DataFrame) -> None:
+    low, high = table.eta0.min(), table.eta0.max()
+    values = table.selection.dropna()
+    bottom, top = (values.min(), values.max()) if len(values) else (0, 0)
+    bottom, top = bottom - 0.1 * (top - bottom or 1), top + 0.12 * (top - bottom or 1)
+    axes.set(xscale="log", title=title, xlabel="initial learning rate η₀", ylabel="accuracy [%]", ylim=(bottom, top))
+    decades = max(math.log10(high / low), 1)
+    axes.set_xlim(low / 10 ** (0.36 * decades), high * 10 ** (0.06 * decades))  # on the left: room for names
+    axes.set_xticks(
+        [10.0**e for e in range(math.ceil(math.log10(low) - 0.01), math.floor(math.log10(high) + 0.01) + 1)]
+    )
+    axes.minorticks_off()
+    starts = []
+    for optimizer, own in table.groupby("optimizer"):
+        role = optimizer if optimizer == "nigt" else "baseline" if optimizer == baseline else "other"
+        look = {"color": style.COLOURS[role], "lw": 1.0 if role == "other" else 2.0}
+        look["zorder"] = {"nigt": 4, "baseline": 3, "other": 2}[role]
+        axes.plot(own.eta0, own.selection, "o-", ms=3.5, **look)
+        drawn = own.assign(height=own.selection.fillna(bottom))
+        for (_, one), (_, other) in zip(drawn.iterrows(), drawn.iloc[1:].iterrows(), strict=False):
+            if math.isnan(one.selection) != math.isnan(other.selection):
+                axes.plot([one.eta0, other.eta0], [one.height, other.height], ls=(0, (1, 1.5)), **look)
+        lost = own[own.selection.isna()]
+        if len(lost):  # else the layout would see an unclipped line at the canvas' corner
+            axes.plot(lost.eta0, [bottom] * len(lost), "x", ms=6, mew=look["lw"], clip_on=False, **look | {"lw": 0})
+        name, text = OPTIMIZERS.get(optimizer, optimizer), {"color": "0.35" if role == "other" else look["color"]}
+        if own.eta0.iloc[0] == low:
+            starts.append((drawn.height.iloc[0], name, text))
+        else:
+            highest = drawn.loc[drawn.height.idxmax()]
+            place = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 8.5}
+            axes.annotate(name, (highest.eta0, highest.height), (0, 4), **place, **text)
+    _name_starts(axes, low, sorted(starts, key=lambda start: start[0]))
 
 
-def _draw_panel(axes: Axes, title: str, table: pd.DataFrame, line: float) -> None:
-    """Args: line: the height of a label, as a share of the panel's."""
-    ends, crosses = [], collections.Counter()
-    strong = {"NIGT": style.COLOURS["nigt"], _BASELINE[table.task.iloc[0]]: style.COLOURS["baseline"]}
-    floor = max(table.selection.min(), table.selection.max() - _SHOWN)
-    for arm, own in sorted(table.groupby("arm"), key=lambda group: group[0] in strong):  # the strong ones above
-        best = own.groupby("eta0").selection.max()
-        found, colour = best.dropna(), strong.get(arm, _GREY)
-        axes.plot(found.index, found, "o-", color=colour, ms=4 if arm in strong else 2.5, lw=2 if arm in strong else 1)
-        for eta0 in best.index[best.isna()]:
-            height = 0.02 + 0.05 * crosses[eta0]  # those of one η0 stand above one another
-            crosses[eta0] += 1
-            axes.plot(eta0, height, "x", color=colour, ms=5, transform=axes.get_xaxis_transform(), clip_on=False)
-        if len(seen := found[found >= floor]):
-            ends.append((seen.index[-1], seen.iloc[-1], arm, strong.get(arm, "0.35")))
-    axes.set(xscale="log", xlabel="η₀", ylabel="accuracy on selection [%]")
-    if table.selection.notna().any():
-        axes.set_ylim(floor - 0.16 * (table.selection.max() - floor) - 0.5, table.selection.max() + 1.5)
-    axes.set_title(title, loc="left")
-    _label_ends(axes, ends, line)
-
-
-def _label_ends(axes: Axes, ends: list[tuple[float, float, str, str]], line: float) -> None:
-    """Names beside the panel, in the order of the lines' ends and so far apart that none covers another."""
-    transform = axes.transData + axes.transAxes.inverted()
-    ends = sorted(ends, key=lambda end: end[1])
-    wanted = [float(transform.transform((x, y))[1]) for x, y, *_ in ends]
-    places: list[float] = []
-    for place in wanted:
-        places.append(max(place, places[-1] + line) if places else max(place, 0.0))
-    over = max(0.0, places[-1] - 1.0) if places else 0.0
-    for number in reversed(range(len(places))):
-        limit = places[number + 1] - line if number + 1 < len(places) else 1.0
-        places[number] = min(places[number], limit if over else places[number])
-    for (x, y, arm, colour), place in zip(ends, places, strict=True):
-        axes.annotate(
-            arm,
-            (x, y),
-            (1.03, place),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=8,
-            color=colour,
-            arrowprops={"arrowstyle": "-", "color": "0.85", "lw": 0.6, "shrinkA": 0, "shrinkB": 3},
-        )
+def _name_starts(axes: Axes, low: float, starts: list[tuple[float, str, dict]]) -> None:
+    """The names of the lines that begin at the lowest η0, left of it, each at its line's height or as near above as
+    goes."""
+    bottom, top = axes.get_ylim()
+    gap, room = _LINE * (top - bottom), axes.get_xlim()[0] / low
+    shown = bottom - 0.4 * gap
+    for height, name, text in starts:
+        shown = max(height, shown + gap)
+        axes.plot([low, low * room**0.22], [height, shown], lw=0.6, color="0.6", zorder=1)
+        axes.text(low * room**0.26, shown, name, ha="right", va="center", fontsize=8.5, **text)
 
 
 def main() -> None:
     """Draws what the flags name."""
     folder = pathlib.Path(flags.FLAGS.results)
-    style.save(draw(folder), folder / "sweep.png")
-    print(str(folder / "sweep.png").replace(f"{ROOT}{os.sep}", ""))
+    print("sweep:", *style.save(draw(folder), folder / "sweep.png"))
 
 
 if __name__ == "__main__":

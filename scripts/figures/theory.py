@@ -26,14 +26,14 @@ LABELS = METHODS | {
     "igt": "Arnold et al.'s transport, η tuned",
 }
 COLOURS = {
-    "nsgd": "#c44e52",
-    "nsgdm": "#6db3e8",
-    "nigt": "#0b2f7f",
-    "sgd": "#55a868",
-    "igt": "#8172b2",
-    "storm": "#937860",
-    "adaptive": "#e08214",
-    "adaptive_corrected": "#fdb863",
+    "nsgd": style.VERMILLION,
+    "nsgdm": style.SKY,
+    "nigt": style.COLOURS["nigt"],
+    "sgd": style.GREEN,
+    "igt": style.PURPLE,
+    "storm": style.COLOURS["other"],
+    "adaptive": style.ORANGE,
+    "adaptive_corrected": "black",
 }
 _MEAN, _LAST = r"mean of $\Vert\nabla F(w_t)\Vert$, $t \leq T$", r"$\Vert\nabla F(w_T)\Vert$"
 
@@ -56,7 +56,7 @@ def momentum(records: Sequence[Record]) -> Figure:
 
 def rates(records: Sequence[Record]) -> Figure:
     """Theorems 1 and 3: measured, with the bounds dashed above; and the mean over d."""
-    with style.figure((10.5, 6.8), legend__fontsize=8) as figure:
+    with style.figure((9.0, 6.4), font__size=8.5, legend__fontsize=8, axes__titlesize=9) as figure:
         panels = figure.subplots(2, 3)
         for axes, (objective, noise) in zip(panels.flat, PROBLEMS, strict=False):
             slopes = []
@@ -68,21 +68,23 @@ def rates(records: Sequence[Record]) -> Figure:
                     line = [methods.bound_of(method, oracle, r.T) for r in own]
                     axes.plot([r.T for r in own], line, "--", color=COLOURS[method], linewidth=1)
             _scales(axes, "$T$", _MEAN)
-            axes.set(title=problem(objective, noise), ylim=(axes.get_ylim()[0] / 3, None))  # room for the legend
+            axes.set(title=problem(objective, noise, ",\n"), ylim=(axes.get_ylim()[0] / 3, None))  # room for the legend
             axes.legend(handles=slopes, loc="lower left")
         last = panels.flat[-1]
         for method in ("nsgdm", "nigt"):
             own = pick(records, experiment="dimension", method=method, quantity="mean_grad_norm")
             _line(last, own, method, "", across="dim")
         last.set(
-            xscale="log", xlabel="dimension $d$", ylabel=_MEAN, title=f"{OBJECTIVES['cos_equal']}, T = {own[0].T:,}"
+            xscale="log", xlabel="dimension $d$", ylabel=_MEAN, title=f"{OBJECTIVES['cos_equal']},\nT = {own[0].T:,}"
         )
         last.set_ylim(bottom=0)
         for method in ("nsgd", "nsgdm", "nigt"):
             last.plot([], [], "o-", markersize=3, color=COLOURS[method], label=LABELS[method])
         for method, theorem in (("nsgdm", "Theorem 1"), ("nigt", "Theorem 3")):
             last.plot([], [], "--", linewidth=1, color=COLOURS[method], label=f"bound of {theorem}")
-        figure.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        figure.legend(
+            *last.get_legend_handles_labels(), loc="outside lower center", ncols=5, columnspacing=1.2, handlelength=1.6
+        )
     return figure
 
 
@@ -103,7 +105,7 @@ def comparison(records: Sequence[Record]) -> Figure:
 
 def adaptivity(records: Sequence[Record]) -> Figure:
     """Algorithm 2 and NIGT: the mean at fixed T over σ; Algorithm 2's own η_t and mean near a minimum."""
-    with style.figure((10.5, 3.8), legend__fontsize=8) as figure:
+    with style.figure((9.0, 3.6), legend__fontsize=8) as figure:
         left, middle, right = figure.subplots(1, 3)
         order = pick(records, experiment="order", quantity="mean_grad_norm")
         for method, setting in dict.fromkeys((r.method, r.setting) for r in order):
@@ -117,7 +119,7 @@ def adaptivity(records: Sequence[Record]) -> Figure:
             (middle, "mean_grad_norm", r"mean of $\Vert\nabla F(w_s)\Vert$, $s \leq t$"),
             (right, "eta", r"$\eta_t$"),
         ):
-            for sigma, colour in ((0.0, "#e08214"), (1.0, "#7f3b08")):
+            for sigma, colour in ((0.0, COLOURS["adaptive"]), (1.0, "black")):
                 own = [r for r in pick(near, sigma=sigma, quantity=quantity) if r.T > 1]
                 _line(axes, own, "adaptive", f"σ = {sigma:g}: slope {_signed(slope(own).value)}", color=colour)
             _scales(axes, "$t$", label)

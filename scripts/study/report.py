@@ -1,11 +1,10 @@
 """study.md and the figures, from runs.csv and curves.csv."""
 
+import collections
 import csv
 import math
 import pathlib
 import statistics
-
-from matplotlib.figure import Figure
 
 from scripts import markdown
 from scripts.figures import arms as arms_figure
@@ -19,12 +18,22 @@ from trainers.checkout import ROOT
 from trainers.running.directory import write_atomically
 
 _TASKS = ("bert", "resnet")
-_NIGT = plan.find("resnet", "NIGT")
-# Figures of arms beside the ResNet's NIGT, by file: alternative text, title, and whether they are NIGT themselves.
-_QUESTIONS = {
-    "ablations.png": ("What carries NIGT's result", "NIGT with one thing changed (ResNet, laptop scale)", True),
-    "optimizers.png": ("Other optimizers", "Other optimizers beside NIGT (ResNet, laptop scale)", False),
+# Arms of the ResNet by name, and what the figures call them: NIGT without one of its parts, and other optimizers.
+_PARTS = {
+    "no transport": "no transport (x = w)",
+    "global norm": "one norm over all layers",
+    "no weight norm": "no scaling by ‖w‖",
+    "no weight norm, factor 1": "no scaling by ‖w‖,\nbiases at η₀",
+    "no normalization": "neither normalized nor scaled",
+    "no normalization, factor 1": "neither normalized nor scaled,\nbiases at η₀",
 }
+_CALLED = {
+    "no transport": "transport",
+    "global norm": "a norm for each layer",
+    "no weight norm": "scaling by ‖w‖",
+    "no normalization": "normalized, scaled steps",
+}
+_OTHERS = {"SGD with NIGT's schedule": "SGD"} | {arm.name: arm.name for arm in plan.arms_of("resnet baselines")}
 _COLUMNS = ("arm", "point", "n", "accuracy at w, mean [bootstrap 95 %]", "seeds", "beside", "beside − arm [Welch 95 %]")
 _COLUMNS += ("p (Holm)", "beside is", "[bootstrap 95 %]", "steps", "wall time, evaluations included", "state")
 
@@ -44,8 +53,8 @@ def judge(ours: plan.Arm, theirs: plan.Arm, finished: dict[str, choice.Finished]
     return Judged(family[pairs.index((ours, theirs))], tuple(family))
 
 
-def write(output: pathlib.Path, command: str) -> None:
-    """Writes study.md and its figures into the results directory, as far as there are runs.
+def write(output: pathlib.Path, command: str) -> list[pathlib.Path]:
+    """Writes study.md and its figures into the results directory, as far as there are runs; returns the files.
 
     Args:
       command: For the first line.
@@ -65,18 +74,20 @@ def write(output: pathlib.Path, command: str) -> None:
     lines += [
         "",
         "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv. (edge): a tuned",
-        "number is the first or last that was tried. *: at another arm's tuned point, not tuned again. Each interval is",
-        f"that of one comparison; the word goes by Holm's correction of Welch's p over the table, at {LEVEL:.0%}.",
+        "number is the first or last that was tried. *: at another arm's tuned point, not tuned again. Each interval",
+        f"is that of one comparison; the word goes by Holm's correction of Welch's p over the table, at {LEVEL:.0%}.",
         "With so few seeds the bootstrap's interval is too narrow: of normal draws it holds the true difference",
         f"{coverage(5, 5):.0%} of the time with 5 and 5, {coverage(5, 3):.0%} with 5 and 3 (simulated).",
         "",
     ]
     lines += ["## When BERT leaves its plateau", "", *plateau.section(finished), ""]
     lines += _at_x(finished)
-    for name, (alt, figure) in figures(output, finished).items():
-        style.save(figure, output / name)
+    written = [output / "study.md"]
+    for name, (alt, figure) in _figures(output, finished).items():
+        written += style.save(figure, output / name)
         lines += [f"![{alt}]({name})", ""]
-    write_atomically(output / "study.md", "\n".join(lines))
+    write_atomically(written[0], "\n".join(lines))
+    return written
 
 
 def _at_x(finished: dict[str, choice.Finished]) -> list[str]:
@@ -107,31 +118,50 @@ def _at_x(finished: dict[str, choice.Finished]) -> list[str]:
     return ["## NIGT evaluated at x", "", markdown.table(columns, lines), ""] if lines else []
 
 
-def figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict[str, tuple[str, Figure]]:
-    """(alternative text, figure) by file name, as far as there are runs."""
+def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict[str, tuple]:
+    """(alternative text, figure) by file name."""
     found = {}
     phases = {run.row["phase"] for run in finished.values() if run.row["status"] == "ok"}
     if "final" in phases:
         found["figure1.png"] = ("Figure 1 at laptop scale", figure1.draw(output, partial=True))
-    for name, (alt, title, is_nigt) in _QUESTIONS.items():
-        if rows := _beside_nigt(is_nigt, finished):
-            nigt = sample(_NIGT, finished).values
-            found[name] = (alt, arms_figure.draw(title, nigt, rows, MARGIN))
+    for name, title_of, named in (("ablations", _rests_on, _PARTS), ("optimizers", _beside_others, _OTHERS)):
+        if rows := _rows(named, finished):
+            title, nigt = title_of(rows), sample(plan.find("resnet", "NIGT"), finished).values
+            found[f"{name}.png"] = (title, arms_figure.draw(title, nigt, list(rows.values()), MARGIN))
     if "tune" in phases:
-        found["sweep.png"] = ("every trial", sweep_figure.draw(output))
+        found["sweep.png"] = ("accuracy over η0", sweep_figure.draw(output))
     return found
 
 
-def _beside_nigt(is_nigt: bool, finished: dict[str, choice.Finished]) -> list[arms_figure.Row]:
-    """The arms that have been run and stand beside the ResNet's NIGT: NIGT with a change, or other optimizers."""
-    rows = []
-    for arm in (arm for arm in plan.ARMS if plan.reference(arm) == _NIGT != arm and plan.is_nigt(arm) == is_nigt):
-        if not sample(arm, finished).is_complete:
-            continue
-        found = judge(_NIGT, arm, finished)
-        theirs, (low, high) = found.comparison.theirs, found.comparison.welch
-        rows.append(arms_figure.Row(_name(arm), theirs.values, (-high, -low), theirs.diverged, found.word))
+def _rows(named: dict[str, str], finished: dict[str, choice.Finished]) -> dict[str, arms_figure.Row]:
+    """The arms of the ResNet that have been run, by name, under what the figure calls them."""
+    nigt, rows = plan.find("resnet", "NIGT"), {}
+    for name, shown_as in named.items():
+        found = judge(nigt, plan.find("resnet", name), finished)
+        if found.word != "not run":
+            (low, high), theirs = found.comparison.welch, found.comparison.theirs
+            word = {"better": "worse", "worse": "better", "matches": "same"}.get(found.word, found.word)
+            rows[name] = arms_figure.Row(shown_as, theirs.values, (-high, -low), theirs.diverged, word)
     return rows
+
+
+def _rests_on(rows: dict[str, arms_figure.Row]) -> str:
+    """The title of the ablations: the parts without which NIGT is worse in every arm, and those without which it is
+    the same."""
+    words: dict[str, set[str]] = {}
+    for name, row in rows.items():
+        words.setdefault(_CALLED[name.partition(",")[0]], set()).add(row.word)
+    carry, idle = ([part for part, found in words.items() if found == {word}] for word in ("worse", "same"))
+    on = " and ".join(carry) + ", " * bool(carry and idle) + "not on " * bool(idle) + " or ".join(idle)
+    return f"On the ResNet, NIGT rests on {on}" if carry else "NIGT on the ResNet without one of its parts"
+
+
+def _beside_others(rows: dict[str, arms_figure.Row]) -> str:
+    """The title of the optimizers: how many are what."""
+    counts = collections.Counter(row.word for row in rows.values())
+    words = {"better": "better", "worse": "worse", "same": "the same", "undecided": "undecided"}
+    told = ", ".join(f"{counts[word] or 'none'} {text}" for word, text in words.items())
+    return f"{len(rows)} optimizers tuned with NIGT's schedule (ResNet): {told}"
 
 
 def _with_reference(group: str) -> list[plan.Arm]:

@@ -1,4 +1,4 @@
-"""Writes results/laptop/why.csv, why.md and why.png from the study's runs: python -m scripts.why (`make why`).
+"""Writes results/laptop/why.csv, why.md, why.png and .pdf from the study's runs: python -m scripts.why (`make why`).
 
 The growth of the weights, the loss by frequency and Σ η_t; docs/why.md says what they mean. Needs the directories of
 these runs, with their checkpoints: `make study` leaves them in runs/. Exit status: 0 done, 2 a run is not there.
@@ -16,6 +16,7 @@ from data.errors import InputError
 from scripts import markdown
 from scripts.figures import style
 from scripts.figures import why as figure
+from scripts.figures.collect import read_rows
 from scripts.study import plan, plateau
 from scripts.why import frequency, growth
 from trainers import gin_files
@@ -46,6 +47,7 @@ SCHEDULES = (
 def _define_flags() -> None:
     flags.DEFINE_string("runs", plan.RUNS, "Where the study's runs are.")
     flags.DEFINE_string("output", "results/laptop", "Where the results go.")
+    flags.DEFINE_bool("draw", False, "Measure nothing: draw the figure from why.csv.")
 
 
 def measured(runs: pathlib.Path) -> list[dict[str, str]]:
@@ -107,13 +109,16 @@ def page(rows: list[dict[str, str]]) -> str:
 
 
 def main() -> int:
-    """Writes the three files and returns the exit status."""
-    output, rows = pathlib.Path(flags.FLAGS.output), measured(pathlib.Path(flags.FLAGS.runs))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    write_atomically(output / "why.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_atomically(output / "why.md", page(rows))
-    style.save(figure.draw(rows), output / "why.png")
-    print(f"why: {output}/why.md")
+    """Writes the files and returns the exit status."""
+    output, written = pathlib.Path(flags.FLAGS.output), []
+    if flags.FLAGS.draw:
+        rows = read_rows(output / "why.csv", COLUMNS)
+    else:
+        rows, written = measured(pathlib.Path(flags.FLAGS.runs)), [output / "why.csv", output / "why.md"]
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        write_atomically(written[0], table.to_csv(index=False, lineterminator="\n"))
+        write_atomically(written[1], page(rows))
+    print("why:", *written, *style.save(figure.draw(rows), output / "why.png"))
     return 0
 
 

@@ -189,7 +189,10 @@ def test_on_a_terminal_a_run_ends_with_where_things_are(laptop_data, tmp_path):
     end = shown[shown.index("done") + 1 :]
     heads = ("validation", "best", "curves", "best checkpoint", "export", "next")
     assert [line[2:19].strip() for line in end[: len(heads)]] == list(heads)
-    ours = re.compile(r"starting TensorFlow; Ctrl-C| *\d+%\||\d\d:\d\d:\d\d step \d+  selection|Script |done|  [a-z ]{15}  | *$")
+    ours = re.compile(
+        r"starting TensorFlow; Ctrl-C| *\d+%\||\d\d:\d\d:\d\d step \d+  selection"
+        r"|Script |done|  [a-z ]{15}  | *$"
+    )
     assert not [line for line in shown if not ours.match(line)]  # nothing of the libraries'
     assert max(len(line) for line in shown[1 : shown.index("done")]) <= 80
 

@@ -10,12 +10,14 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 SMALLEST_SHARE = 0.4  # of the canvas, for all axes together
+README = 830  # pixels, the width of a picture in a README on GitHub
+SMALLEST_TEXT = 10.0  # of those pixels, a font's size
 _SLACK = 1.0  # pixels: a box may be rounded up
 
 
 def faults(figure: Figure) -> list[str]:
-    """One line for each part off the canvas, each two parts that overlap, each line under its axes' legend, and for
-    axes that are too small; none for a good figure."""
+    """One line for each part off the canvas, each two parts that overlap, each line under its axes' legend, each text
+    that is too small at a README's width, and for axes that are too small; none for a good figure."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
@@ -35,6 +37,10 @@ def faults(figure: Figure) -> list[str]:
     for name, each in zip(frames, axes, strict=True):
         if each.get_legend() and any(_crosses(line, parts[f"{name} legend"]) for line in each.get_lines()):
             found.append(f"{name} legend covers a line")
+    pixels = README / (72 * figure.get_figwidth())  # of a point
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text().strip() and text.get_fontsize() * pixels < SMALLEST_TEXT:
+            found.append(f"{text.get_text()!r} has {text.get_fontsize() * pixels:.1f} pixels, not {SMALLEST_TEXT:g}")
     share = sum(box.width * box.height for box in _distinct(frames.values())) / (whole.width * whole.height)
     if share < SMALLEST_SHARE:
         found.append(f"the axes have {share:.0%} of the canvas, not {SMALLEST_SHARE:.0%}")

@@ -1,4 +1,4 @@
-"""Notebooks run without a browser."""
+"""Notebooks run without a browser, and what two runs of one differ in."""
 
 import base64
 import io
@@ -7,12 +7,9 @@ import pathlib
 import nbclient
 import nbformat
 import numpy as np
-from PIL import Image
+from matplotlib import image
 
-PICTURE, TOLERANCE = (
-    "image/png",
-    2.0,
-)  # of 255, the mean over pixels: another FreeType draws letters a little differently
+TOLERANCE = 2 / 255  # of a picture's mean difference: another machine may round a shade differently
 
 
 def execute(file: pathlib.Path, cwd: pathlib.Path) -> dict[str, nbformat.NotebookNode]:
@@ -22,14 +19,24 @@ def execute(file: pathlib.Path, cwd: pathlib.Path) -> dict[str, nbformat.Noteboo
     return {cell.id: cell for cell in notebook.cells}
 
 
-def shown(cell: nbformat.NotebookNode) -> list[dict]:
-    """What a cell has put out but for pictures: text and tables, word for word."""
+def differences(one: nbformat.NotebookNode, other: nbformat.NotebookNode) -> list[str]:
+    """What two cells' outputs differ in: texts and tables to the letter, pictures beyond TOLERANCE."""
+    first, second = ([_parts(output) for output in cell.get("outputs", [])] for cell in (one, other))
+    if [set(parts) for parts in first] != [set(parts) for parts in second]:
+        return [f"{one.id}: other outputs"]
     return [
-        {kind: text for kind, text in output.get("data", output).items() if kind != PICTURE} for output in cell.outputs
+        f"{one.id}: {kind} differs"
+        for before, after in zip(first, second, strict=True)
+        for kind in before
+        if not (_look_alike if kind == "image/png" else str.__eq__)(before[kind], after[kind])
     ]
 
 
-def pictures(cell: nbformat.NotebookNode) -> list[np.ndarray]:
-    """Its pictures, [height, width, 3]."""
-    found = [output.data[PICTURE] for output in cell.outputs if PICTURE in output.get("data", {})]
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB"), float) for one in found]
+def _parts(output: nbformat.NotebookNode) -> dict[str, str]:
+    """Its contents by kind."""
+    return dict(output.data) if "data" in output else {output.output_type: output.get("text", "")}
+
+
+def _look_alike(one: str, other: str) -> bool:
+    first, second = (image.imread(io.BytesIO(base64.b64decode(picture))) for picture in (one, other))
+    return first.shape == second.shape and float(np.abs(first - second).mean()) <= TOLERANCE

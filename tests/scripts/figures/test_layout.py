@@ -1,6 +1,5 @@
-"""The layout of the figures, and that the check sees what can go wrong with one."""
+"""The layout of every figure, and that the check sees what can go wrong with one."""
 
-import csv
 import functools
 
 import pytest
@@ -8,36 +7,44 @@ from matplotlib.figure import Figure
 
 from scripts.figures import figure1, style, why
 from scripts.figures import theory as theory_figures
+from scripts.figures.collect import read_rows
 from scripts.study import choice, report
 from scripts.theory import tables
+from scripts.why import __main__ as why_script
 from tests.conftest import ROOT
 from tests.scripts.figures.layout import faults
 
-LAPTOP = ROOT / "results" / "laptop"
+RESULTS = ROOT / "results"
+LAPTOP = RESULTS / "laptop"
 
 
 @functools.cache
-def figures() -> dict[str, Figure]:
-    """Every figure of the repository, by the file that it is written to."""
-    records = tables.read_records(ROOT / "results" / "theory" / "measurements.csv")
-    made = {f"theory/{name}.png": draw(records) for name, draw in theory_figures.FIGURES.items()}
-    made |= {f"laptop/{name}": figure for name, (_, figure) in report.figures(LAPTOP, choice.read(LAPTOP)).items()}
-    with open(LAPTOP / "why.csv", newline="", encoding="utf-8") as file:
-        made["laptop/why.png"] = why.draw(list(csv.DictReader(file)))
-    return made | {"laptop/demo/figure1.png": figure1.draw(LAPTOP / "demo")}
+def _of_the_study() -> dict[str, Figure]:
+    return {name: figure for name, (_, figure) in report._figures(LAPTOP, choice.read(LAPTOP)).items()}
 
 
-PNGS = sorted(str(path.relative_to(LAPTOP.parent)) for path in LAPTOP.parent.rglob("*.png"))
+@functools.cache
+def _measured():
+    return tables.read_records(RESULTS / "theory" / "measurements.csv")
 
 
-def test_every_figure_is_drawn_here_and_has_its_pdf():
-    assert sorted(figures()) == PNGS
-    assert [name for name in PNGS if not (LAPTOP.parent / name).with_suffix(".pdf").exists()] == []
+# Every picture of the repository, and how it is drawn.
+FIGURES = {
+    **{f"laptop/{name}.png": lambda n=name: _of_the_study()[f"{n}.png"] for name in ("figure1", "sweep")},
+    **{f"laptop/{name}.png": lambda n=name: _of_the_study()[f"{n}.png"] for name in ("ablations", "optimizers")},
+    "laptop/demo/figure1.png": lambda: figure1.draw(LAPTOP / "demo"),
+    "laptop/why.png": lambda: why.draw(read_rows(LAPTOP / "why.csv", why_script.COLUMNS)),
+    **{f"theory/{name}.png": lambda d=draw: d(_measured()) for name, draw in theory_figures.FIGURES.items()},
+}
 
 
-@pytest.mark.parametrize("name", PNGS)
-def test_a_figure_is_laid_out_well(name):
-    assert faults(figures()[name]) == []
+def test_no_picture_is_without_a_check():
+    assert {path.relative_to(RESULTS).as_posix() for path in RESULTS.rglob("*.png")} == set(FIGURES)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_laid_out_well(name):
+    assert faults(FIGURES[name]()) == []
 
 
 def good() -> Figure:
@@ -50,7 +57,7 @@ def good() -> Figure:
 
 
 def long_title(figure):
-    figure.axes[0].set_title("a title that is much longer than the axes below it are wide, on both sides")
+    figure.axes[0].set_title("a title that is much longer than the axes below it are wide, on both sides", loc="center")
 
 
 def legends_below(figure):
@@ -73,16 +80,21 @@ def text_over_numbers(figure):
     figure.text(0.5, 0.06, "a footnote where the axes have their numbers and names", ha="center")
 
 
+def small_print(figure):
+    figure.axes[0].text(0.9, 0.1, "small", fontsize=5, ha="right")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (long_title, "axes 0 title 0 is off the canvas"),
+        (long_title, "is off the canvas"),
         (long_title, "axes 0 title 0 overlaps axes 1 title 0"),
         (legends_below, "axes 0 legend overlaps axes 1 legend"),
         (legends_below, "axes 0 legend is off the canvas"),
         (legend_on_a_line, "axes 1 legend covers a line"),
         (slivers, "the axes have 5% of the canvas, not 40%"),
         (text_over_numbers, "overlaps axes 0 x axis"),
+        (small_print, "'small' has 9.6 pixels, not 10"),
     ],
 )
 def test_a_spoilt_figure_is_seen(spoil, message):

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from matplotlib.colors import to_hex
 
 from data.errors import InputError
 from scripts.figures import collect, figure1, style
+from scripts.figures.table import PAPER_FINAL
 from tests.conftest import ROOT
 from tests.scripts.figures.layout import faults
 
@@ -23,7 +25,7 @@ def make_run(parent: pathlib.Path, task: str, optimizer: str, eta0=0.01, seed=0,
     """Writes the files of a run whose validation accuracy climbs to `top`."""
     directory = parent / f"{task}_{optimizer}_{eta0:g}_{seed}"
     directory.mkdir(parents=True)
-    fields = {"run_id": f"{directory.name}-invented", "task": task, "scale": "laptop", "optimizer": optimizer}
+    fields = {"run_id": f"{directory.name}-made-up", "task": task, "scale": "laptop", "optimizer": optimizer}
     fields |= {"eta0": eta0, "seed": seed, "commit": "0123456789abcdef", "dirty": False, "versions": {}}
     fields |= {"device": "none", "strategy": "one_device", "started": "2020-01-01T00:00:00+00:00"}
     fields |= {"finished": "2020-01-01T01:00:00+00:00", "status": "ok", "steps": STEPS[-1], "preemptions": 0}
@@ -81,7 +83,7 @@ def test_collects_every_run_with_its_curves_and_logs(collected):
     assert len(runs) == 6 and {run["phase"] for run in runs} == {"final"}
     source = collected.parent / "runs"
     for run in runs:
-        name = run["run_id"].removesuffix("-invented")
+        name = run["run_id"].removesuffix("-made-up")
         measured = read(source / name / "metrics.csv")
         assert run["final_value"] == [m["value"] for m in measured if m["split"] == "validation"][-1]
         assert run["wall_s"] == measured[-1]["wall_s"] and run["dirty"] == "false"
@@ -106,7 +108,7 @@ def test_the_same_run_replaces_its_rows_and_the_others_stay(collected, tmp_path)
     collect.collect([str(again)], str(collected), "tune", "a command")
     after = {run["run_id"]: run for run in read(collected / "runs.csv")}
     changed = {name for name in before if after[name] != before[name]}
-    assert after.keys() == before.keys() and changed == {"bert_adam_0.0001_1-invented"}
+    assert after.keys() == before.keys() and changed == {"bert_adam_0.0001_1-made-up"}
     assert after[changed.pop()]["phase"] == "tune"
     assert len(read(collected / "curves.csv")) == sum(len(STEPS) * (4 if "nigt" in name else 3) for name in after)
 
@@ -125,12 +127,12 @@ def test_a_comma_may_belong_to_a_run_s_name(tmp_path):
 def test_another_run_of_the_same_name_needs_replace(collected, tmp_path):
     directory = make_run(tmp_path / "again", "resnet", "sgd", 0.4, 1, 0.70, run_id="another")
     before = snapshot(collected)
-    with pytest.raises(InputError, match=r"of another run, resnet_sgd_0\.4_1-invented.*--replace"):
+    with pytest.raises(InputError, match=r"of another run, resnet_sgd_0\.4_1-made-up.*--replace"):
         collect.collect([str(directory)], str(collected), "final", "a command")
     assert snapshot(collected) == before
     collect.collect([str(directory)], str(collected), "final", "a command", replace=True)
     ids = [run["run_id"] for run in read(collected / "runs.csv") if run["task"] == "resnet"]
-    assert sorted(ids) == ["another", "resnet_nigt_0.01_1-invented"]
+    assert sorted(ids) == ["another", "resnet_nigt_0.01_1-made-up"]
 
 
 def test_a_diverged_run_is_kept_without_a_final_value(collected, tmp_path):
@@ -138,10 +140,10 @@ def test_a_diverged_run_is_kept_without_a_final_value(collected, tmp_path):
     with open(directory / "metrics.csv", "a") as file:
         file.write("401,12832,60.0,train,loss,nan\n")
     collect.collect([str(directory)], str(collected), "final", "a command")
-    row = {run["run_id"]: run for run in read(collected / "runs.csv")}["resnet_nigt_0.01_2-invented"]
+    row = {run["run_id"]: run for run in read(collected / "runs.csv")}["resnet_nigt_0.01_2-made-up"]
     assert (row["status"], row["final_value"]) == ("diverged", "")
     legend = figure1.draw(collected).axes[1].get_legend().get_texts()
-    assert legend[0].get_text() == "NIGT, η₀ = 0.01, n = 1 of 2: 80.00 %"
+    assert legend[0].get_text() == "NIGT: 80.00 % (η₀ = 0.01, n = 1 of 2)"
     assert "| diverged |" in (collected / "table.md").read_text()
 
 
@@ -261,59 +263,65 @@ def test_broken_results_are_refused_by_column_and_stay(collected):
     assert snapshot(collected) == before
 
 
-def test_the_figure_shows_the_curves_in_the_papers_colours(collected):
+def test_the_figure_shows_the_curves_and_the_papers_end_points(collected):
     curves = read(collected / "curves.csv")
     figure = figure1.draw(collected)
+    assert faults(figure) == []
     expected = {
-        "bert": (("nigt", "NIGT, η₀ = 0.001, n = 3: 50.00 %"), ("adam", "Adam, η₀ = 0.0001: 45.00 %")),
-        "resnet": (("nigt", "NIGT, η₀ = 0.01: 80.00 %"), ("sgd", "SGD, η₀ = 0.4: 78.00 %")),
+        "bert": (("nigt", "NIGT: 50.00 % (η₀ = 0.001, n = 3)"), ("adam", "Adam: 45.00 % (η₀ = 0.0001)")),
+        "resnet": (("nigt", "NIGT: 80.00 % (η₀ = 0.01)"), ("sgd", "SGD: 78.00 % (η₀ = 0.4)")),
     }
-    *panels, papers = figure.axes
+    *panels, paper = figure.axes
     for axes, (task, lines) in zip(panels, expected.items(), strict=True):
         for drawn, (optimizer, label) in zip(axes.get_lines(), lines, strict=True):
             assert drawn.get_label() == label
-            assert to_hex(drawn.get_color()) == style.COLOURS["nigt" if optimizer == "nigt" else "baseline"]
+            assert to_hex(drawn.get_color()).upper() == style.COLOURS["nigt" if optimizer == "nigt" else "baseline"]
             own = [c for c in curves if (c["task"], c["optimizer"], c["split"]) == (task, optimizer, "validation")]
             for step, value in zip(*drawn.get_data(), strict=True):
                 at_step = [100 * float(c["value"]) for c in own if int(c["step"]) == step]
                 assert value == pytest.approx(sum(at_step) / len(at_step), rel=1e-12)
             assert list(drawn.get_xdata()) == list(STEPS)
-        assert axes.get_xlabel() == "training steps" and axes.get_ylabel().endswith("validation accuracy [%]")
-    band = figure.axes[0].collections[0].get_paths()[0].vertices
-    assert band[:, 1].max() == pytest.approx(51) and len(figure.axes[1].collections) == 0
-    assert "0123456" in figure.texts[0].get_text() and str(collected.parent) not in figure.texts[0].get_text()
-    assert {text.get_text() for text in papers.texts} == {"NIGT 70.91 %", "Adam 70.76 %", "NIGT 76.37 %", "SGD 76.20 %"}
-    assert faults(figure) == []
+        assert axes.get_xlabel() == "training steps" and axes.get_ylabel().endswith("accuracy [%]")
+    band = panels[0].collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(51) and len(panels[1].collections) == 0
+    assert sorted(value for line in paper.get_lines() for value in line.get_xdata()) == sorted(PAPER_FINAL.values())
+    assert "NIGT 70.91 %" in [text.get_text() for text in paper.texts]
 
 
-def test_runs_from_another_run_s_weights_have_a_panel_of_their_own(collected, tmp_path):
-    """They start where that run was; the panel from scratch stays as it is."""
-    source = f"bert_adam_{0.0001:g}_1"
-    alone = figure1.draw(collected).axes[0]
-    for optimizer, top in (("nigt", 0.47), ("adam", 0.48)):
-        for seed in (1, 2):
-            bound = f"--gin_param=bert_pretraining.init_checkpoint='runs/{source}/ckpt-500'"
-            make_run(tmp_path / "more", "bert", optimizer, 0.003, seed, top, command=f'python -m x "{bound}"')
-    collect.collect([str(tmp_path / "more")], str(collected), "final", "a command")
+def test_runs_from_a_checkpoint_have_a_panel_of_their_own_that_goes_on_from_its_step(collected, tmp_path):
+    """As `make demo` collects them: from the baseline's own run, all of them final."""
+    make_run(tmp_path / "more", "bert", "adam", 0.0001, 1, 0.45, run_id="bert_adam-0")
+    for checkpoint, top in ((400, 0.6), (1000, 0.7)):  # the figure has those of the first
+        for optimizer in ("nigt", "adam"):
+            binding = f"bert_pretraining.init_checkpoint='runs/demo/bert_adam/ckpt-{checkpoint}'"
+            command = shlex.join(["python", "-m", "trainers.train", f"--gin_param={binding}"])
+            record = {"command": command, "run_id": f"{optimizer}-{checkpoint}", "seed": 1}
+            made = make_run(tmp_path / "made", "bert", optimizer, 0.01, **record, top=top)
+            made.rename(tmp_path / "more" / f"{optimizer}-{checkpoint}")
+    collect.collect([str(tmp_path / "more")], str(collected), "final", "a command", replace=True)
     figure = figure1.draw(collected)
-    scratch, after, *_ = figure.axes
-    assert len(figure.axes) == 4 and faults(figure) == []
-    for own, other in zip(scratch.get_lines(), alone.get_lines(), strict=True):
-        assert own.get_label() == other.get_label() and own.get_ydata().tolist() == other.get_ydata().tolist()
-    (start,) = (line.get_ydata()[STEPS.index(500)] for line in scratch.get_lines() if "Adam" in line.get_label())
-    for line in after.get_lines():
-        assert list(line.get_xdata()) == [0, *STEPS] and line.get_ydata()[0] == start
-    assert after.get_xlabel() == "training steps, from the weights of Adam's step 500"
-    assert "after the plateau: NIGT ends 1.00 points behind Adam." in figure1.in_words(collected)
+    assert faults(figure) == []
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[:2] == ["(a) BERT from scratch, laptop scale", "(b) BERT from Adam's step 400, laptop scale"]
+    before, *lines = figure.axes[1].get_lines()
+    source = 100 * figure1.load(collected).curves.query("run_id == 'bert_adam-0' and split == 'validation'").value
+    assert list(before.get_xdata()) == [100, 200, 300, 400] and list(before.get_ydata()) == list(source[:4])
+    for line in lines:
+        assert list(line.get_xdata()) == [400, *(400 + step for step in STEPS)]
+        assert line.get_ydata()[0] == before.get_ydata()[-1] and line.get_ydata()[-1] == pytest.approx(60)
+    assert list(figure.axes[0].get_lines()[1].get_xdata()) == list(STEPS)
+    assert figure1.end_points(collected).panel.tolist()[2:4] == ["BERT from Adam's step 400"] * 2
 
 
 def test_a_missing_panel_is_refused_by_name_unless_partial(tmp_path):
-    make_run(tmp_path / "runs", "bert", "nigt", 0.001)
-    make_run(tmp_path / "runs", "bert", "adam", 0.0001)
+    """At the paper's scale, as whoever has only run BERT has it."""
+    make_run(tmp_path / "runs", "bert", "nigt", 0.001, scale="paper")
+    make_run(tmp_path / "runs", "bert", "adam", 0.0001, scale="paper")
     collect.collect([str(tmp_path / "runs")], str(tmp_path / "results"), "final", "a command")
     with pytest.raises(InputError, match=r"runs\.csv: no final run of resnet nigt: train it \(`make resnet-nigt`\)"):
         figure1.draw(tmp_path / "results")
     figure = figure1.draw(tmp_path / "results", partial=True)
+    assert faults(figure) == [] and figure.axes[0].get_title(loc="left") == "(a) BERT from scratch, paper scale"
     assert len(figure.axes[0].get_lines()) == 2 and figure.axes[1].texts[0].get_text() == "no runs yet"
 
 
@@ -336,7 +344,7 @@ def test_files_that_disagree_are_refused(collected):
     (collected / "curves.csv").write_text(
         text.replace("accuracy,1000,32000,142.857,0.78", "accuracy,1000,32000,142.857,0.79")
     )
-    with pytest.raises(InputError, match=r"disagree on resnet_sgd_0\.4_1-invented's end"):
+    with pytest.raises(InputError, match=r"disagree on resnet_sgd_0\.4_1-made-up's end"):
         figure1.draw(collected)
 
 
@@ -348,9 +356,11 @@ def test_the_command_lines(tmp_path):
     for name in ("one.png", "two.png"):
         drawn = run_module("figure1", f"--results={output}", f"--output={tmp_path / name}")
         assert drawn.returncode == 0, drawn.stderr
-    picture = (tmp_path / "one.png").read_bytes()
-    assert picture[:8] == b"\x89PNG\r\n\x1a\n" and picture == (tmp_path / "two.png").read_bytes()
-    assert b"Software" not in picture
+        assert drawn.stdout == f"figure1: {tmp_path / name} {(tmp_path / name).with_suffix('.pdf')}\n"
+    for kind, start, absent in (("png", b"\x89PNG\r\n\x1a\n", b"Software"), ("pdf", b"%PDF-", b"Date")):
+        picture = (tmp_path / f"one.{kind}").read_bytes()
+        assert picture.startswith(start) and picture == (tmp_path / f"two.{kind}").read_bytes()
+        assert absent not in picture
 
     refused = run_module("figure1", f"--results={tmp_path / 'nowhere'}")
     assert refused.returncode == 2 and not (tmp_path / "nowhere").exists()
