@@ -45,7 +45,7 @@ def draw(title: str, nigt: tuple[float, ...], rows: list[Row], margin: float) ->
     zero = statistics.fmean(nigt)
     rows = sorted(rows, key=lambda row: statistics.fmean(row.accuracy) if row.accuracy else float("-inf"))
     near = [value - zero for row in rows for value in row.accuracy if statistics.fmean(row.accuracy) - zero > _FARTHEST]
-    edge = min(-2.0, *near, *(row.interval[0] for row in rows if row.interval[0] > _FARTHEST))
+    edge = min([-2.0, *near, *(row.interval[0] for row in rows if row.interval[0] > _FARTHEST)])
     with style.figure((style.WIDTH, 1.4 + _ROW * len(rows))) as figure:
         axes = figure.subplots()
         axes.axvspan(-margin, margin, color="0.93", lw=0, zorder=0)
