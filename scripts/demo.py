@@ -159,7 +159,7 @@ def _source(run: Run) -> pathlib.Path:
 def _last_line(name: str) -> str:
     log = ROOT / _RUNS_DIR.value / name / "train.log"
     lines = log.read_text().splitlines() if log.exists() else []
-    return lines[-1] if lines else "starting"
+    return lines[-1].partition(" ")[2] if lines else "starting"  # without the time, for 80 columns
 
 
 def _command(run: Run) -> list[str]:

@@ -392,8 +392,3 @@ def test_the_titles_say_what_the_rows_do():
     assert report._beside_others(rows(a="better", b="same", c="same")) == (
         "3 optimizers tuned with NIGT's schedule (ResNet): 1 better, none worse, 2 the same, none undecided"
     )
-
-
-def test_the_readme_says_what_the_study_found():
-    found = [line for line in (ROOT / "results/laptop/study.md").read_text().splitlines() if line.endswith("** |")]
-    assert len(found) == len(plan.HEADLINES) and all(line in (ROOT / "README.md").read_text() for line in found)
