@@ -50,7 +50,7 @@ def draw(title: str, nigt: tuple[float, ...], rows: list[Row], margin: float) ->
         axes = figure.subplots()
         axes.axvspan(-margin, margin, color="0.93", lw=0, zorder=0)
         axes.axvline(0, color=style.COLOURS["nigt"], lw=1.6, zorder=1)
-        axes.text(0, len(rows) - 0.45, "NIGT", color=style.COLOURS["nigt"], ha="center", va="bottom")
+        axes.annotate("NIGT", (0, len(rows) - 0.45), color=style.COLOURS["nigt"], ha="center", va="bottom")
         for height, row in enumerate(rows):
             gap = statistics.fmean(row.accuracy) - zero if row.accuracy else float("nan")
             colour = _COLOURS[row.word]

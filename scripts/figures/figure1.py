@@ -265,8 +265,8 @@ def _draw_panel(axes: Axes, panel: Panel, results: Results) -> None:
     if panel.is_continued and results.before.size:
         look = {"color": style.COLOURS["other"], "ls": "--", "lw": 1.6, "zorder": 1}
         axes.plot(results.before.index, results.before.to_numpy(), **look)
-        place = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
-        axes.text(0.98, 0.04, "dashed: the run they start from", color="0.35", **place)
+        place = {"transform": axes.transAxes, "ha": "left", "va": "top"}  # accuracy rises: above its start is room
+        axes.text(0.03, 0.96, "dashed: the run\nthey start from", color="0.35", **place)
     for zorder, (name, line) in zip((3, 2), lines.items(), strict=True):  # NIGT above the baseline
         if line is not None:
             _draw_line(axes, name, line, zorder)

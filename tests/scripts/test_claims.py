@@ -59,10 +59,10 @@ def test_a_verdict_follows_the_results(tmp_path, monkeypatch):
     (tmp_path / "results" / "theory").mkdir(parents=True)
     (tmp_path / "results" / "theory" / "acceptance.csv").write_text(rows)
     monkeypatch.setattr(evidence, "ROOT", tmp_path)
-    found = evidence.theory("The slope")()
+    found = evidence.theory("The slope", said="it falls")()
     assert (found.verdict, found.ours) == ("fails", "-0.1 ± 0.01 (accepted: < −0.2); and more: 1 (accepted: 1), n = 16")
     with pytest.raises(InputError, match="no row 'The height'"):
-        evidence.theory("The height")()
+        evidence.theory("The height", said="it rises")()
 
 
 def _paper_runs(folder, *runs):

@@ -209,10 +209,10 @@ def test_the_list_is_numbered_and_names_only_tests_that_exist():
 
 
 def test_every_erratum_says_whether_it_could_be_the_transcription_s():
-    """And the introduction and the README count them right."""
+    """And the introduction and the page on the theory count them right."""
     kinds = dict(re.findall(r"^### (\d+)\. .*\n\n\*(Arithmetic or logic|A misprint)", DOCUMENT, re.M))
     misprints = [int(number) for number, kind in kinds.items() if kind == "A misprint"]
     assert list(kinds) == [str(n) for n in range(1, 26)] and misprints == [7, 16, 18, 19, 20, 25]
     assert "(7, 16, 18–20 and 25)" in DOCUMENT
-    readme = " ".join((ROOT / "README.md").read_text().split())
-    assert f"25 errata of the paper, {len(misprints)} of which may be misprints of the transcription" in readme
+    theory = " ".join((ROOT / "docs" / "theory.md").read_text().split())
+    assert f"25 errata of the paper, {len(misprints)} of which may be misprints of the transcription" in theory

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 SMALLEST_SHARE = 0.4  # of the canvas, for all axes together
@@ -35,8 +35,8 @@ def faults(figure: Figure) -> list[str]:
         if _overlap(frame, box) and not (part.startswith(name) and "title" not in part):
             found.append(f"{part} overlaps {name}")
     for name, each in zip(frames, axes, strict=True):
-        if each.get_legend() and any(_crosses(line, parts[f"{name} legend"]) for line in each.get_lines()):
-            found.append(f"{name} legend covers a line")
+        for part in _over_lines(name, each, parts):
+            found += [f"{part} covers a line"] if any(_crosses(line, parts[part]) for line in each.get_lines()) else []
     pixels = README / (72 * figure.get_figwidth())  # of a point
     for text in figure.findobj(Text):
         if text.get_visible() and text.get_text().strip() and text.get_fontsize() * pixels < SMALLEST_TEXT:
@@ -58,6 +58,12 @@ def _of(name: str, axes: Axes, renderer) -> dict[str, Bbox]:
     if axes.get_legend():
         boxes[f"{name} legend"] = axes.get_legend().get_window_extent(renderer)
     return boxes | _texts(name, axes.texts, renderer)
+
+
+def _over_lines(name: str, axes: Axes, parts: dict[str, Bbox]) -> list[str]:
+    """The legend and the texts of one Axes that no line may cross: all but names of lines (annotations)."""
+    plain = [f"{name} text {each.get_text()!r}" for each in axes.texts if not isinstance(each, Annotation)]
+    return [part for part in (f"{name} legend", *plain) if part in parts]
 
 
 def _texts(name: str, texts: list[Text], renderer) -> dict[str, Bbox]:
@@ -86,7 +92,7 @@ def _crosses(line, box: Bbox) -> bool:
     if not line.get_visible() or not len(line.get_xydata()):
         return False
     path = line.get_transform().transform_path(line.get_path())
-    return bool(path.intersects_bbox(box, filled=False))
+    return bool(path.intersects_bbox(box.padded(-_SLACK), filled=False))
 
 
 def _distinct(boxes) -> list[Bbox]:

@@ -234,8 +234,8 @@ def test_the_committed_measurements_are_made_again_by_the_present_code(committed
             assert row in tables.record_rows(committed), (task, row)
 
 
-def test_the_readme_quotes_the_verdicts(committed):
-    words = " ".join((ROOT / "README.md").read_text().split())
+def test_the_docs_quote_the_verdicts(committed):
+    words = " ".join((ROOT / "docs" / "theory.md").read_text().split())
     assert acceptance.counts(acceptance.rows(committed)) in words
 
 
