@@ -46,7 +46,7 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo demo-results .demo-needs laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
+.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -77,6 +77,7 @@ demo-results: .demo-needs $(VENV)/.ready ## The same, into results/laptop/demo: 
 	@$(LAPTOP_DATA)
 	@$(PY) -m scripts.demo --results=results/laptop/demo
 
+.PHONY : .demo-needs
 .demo-needs:
 	@echo 'demo: needs 4 GB of disk, of which .venv takes 3.5, 1.2 GB of memory for each of two runs, and about ten minutes on two cores;'
 	@echo 'demo: .venv and the data are fetched where they are missing.'
