@@ -21,6 +21,7 @@ VALUE = "a b/[x] *?'\"; `echo no` $(echo no) #, é"
         *(("resnet-sgd-sweep", variable) for variable in ("STORAGE", "WORKERS")),
         ("figure1", "RESULTS"),
         ("study", "HOURS"),
+        ("study", "GROUPS"),
         ("soak", "OUTPUT"),
     ],
 )
