@@ -79,7 +79,7 @@ demo-results: .demo-needs $(VENV)/.ready ## The same, into results/laptop/demo: 
 
 .PHONY : .demo-needs
 .demo-needs:
-	@echo 'demo: needs 4 GB of disk, of which .venv takes 3.5, 1.2 GB of memory for each of two runs, and about ten minutes on two cores;'
+	@echo 'demo: needs 4 GB of disk, of which .venv takes 3.5, 1.2 GB of memory for each of two runs, and about ten minutes on two idle cores;'
 	@echo 'demo: .venv and the data are fetched where they are missing.'
 
 laptop-data: $(VENV)/.ready ## Fetch and build the laptop's texts and images (.data/laptop)

@@ -20,6 +20,8 @@ README = PAGES[0].read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
 COMMANDS = [line.split("#")[0].strip() for kind, text in BLOCKS if not kind for line in text.splitlines() if line]
 SHORT = "train_steps=20"
+# Not that of a make, which these tests may be run by: its flags would be theirs.
+SHELL = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -58,7 +60,7 @@ def _run(clone, command, *more, gin=""):
         bound = next((word for word in words if word.startswith("GIN=")), "GIN=")
         words = [word for word in words if word != bound] + [f"{bound} {gin}"]
     made = subprocess.run(
-        [*words, f"VENV={ROOT / '.venv'}", *more], cwd=clone, capture_output=True, text=True, timeout=1800
+        [*words, f"VENV={ROOT / '.venv'}", *more], cwd=clone, env=SHELL, capture_output=True, text=True, timeout=1800
     )
     assert made.returncode == 0, f"{command}\n{made.stdout}\n{made.stderr}"
     return made.stdout
@@ -103,7 +105,8 @@ def test_the_commands_run_one_after_another(clone):
     first, changed, sweep = _training()
     assert changed.startswith(first) and "-sweep" in sweep
     run = "runs/laptop/resnet_nigt-s0"
-    assert f"export {run}/export" in _run(clone, first, f"MODEL_DIR={run}", gin=SHORT)
+    _run(clone, first, f"MODEL_DIR={run}", gin=SHORT)
+    assert "export" in {path.name for path in (clone / run).iterdir()}
     _run(clone, changed, gin=SHORT)
     assert len(list((clone / "runs" / "laptop").glob("resnet_nigt-eta0=0.003*-s0"))) == 1
     _run(clone, sweep, gin=SHORT)
