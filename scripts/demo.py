@@ -61,6 +61,7 @@ RUNS = (
 def main(argv: list[str]) -> int:
     """Trains, collects, draws, compares; returns the first exit status that is not 0."""
     del argv
+    committed = _final(ROOT / COMMITTED)  # before `make demo-results` writes there
     status = _train_all()
     if status:
         return status
@@ -78,14 +79,17 @@ def main(argv: list[str]) -> int:
         status = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.DEVNULL).returncode
         if status:
             return status
-    print(f"\n{comparison(ROOT / _RESULTS.value, ROOT / COMMITTED)}\n")
+    print(f"\n{comparison(_final(ROOT / _RESULTS.value), committed)}\n")
     print(f"demo: the curves are drawn in {_RESULTS.value}/figure1.png and .pdf, the numbers are in table.md there")
     return 0
 
 
-def comparison(own: pathlib.Path, committed: pathlib.Path) -> str:
-    """The last table: validation accuracy at the end, here and in the committed results, and whether all agree."""
-    here, there = _final(own), _final(committed)
+def comparison(here: dict[str, str], there: dict[str, str]) -> str:
+    """The last table: validation accuracy at the end, here and in the committed results, and whether all agree.
+
+    Args:
+      here, there: The value of each run, from 0 to 1, as runs.csv has it, by the name of its directory.
+    """
     lines = [("validation accuracy at the end, %", "here", "committed", "")]
     for run in RUNS:
         values = [_percent(found.get(run.name)) for found in (here, there)]

@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from scripts import markdown
+from scripts import demo, markdown
 from tests.conftest import ROOT
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "nigt/README.md")]
@@ -129,6 +129,15 @@ def test_the_demo_says_how_its_numbers_compare_and_leaves_tracked_files_alone(cl
     assert (clone / "runs/laptop/demo/results/figure1.png").exists()
     assert {name: (clone / name).read_bytes() for name in before} == before
     assert len(re.findall(r"^(?:BERT|ResNet).*  differs$", said, re.M)) == 6
+
+
+def test_the_demo_says_which_numbers_differ():
+    same = {run.name: "0.5" for run in demo.RUNS}
+    assert "All 6 numbers equal the committed ones" in demo.comparison(same, same)
+    other = demo.comparison(same | {"resnet_sgd": "0.25"}, same)
+    assert "1 of 6 numbers differ" in other and re.findall("^.*differs$", other, re.M) == [
+        "ResNet, SGD                        25.00  50.00      differs"
+    ]
 
 
 @pytest.mark.heavy
