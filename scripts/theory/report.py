@@ -47,8 +47,8 @@ def _made(made: dict, longest: int) -> str:
     return (
         f"Made by `{made['command']}` at commit {made['commit'][:7]}{dirty} on {made['device']}: {made['tasks']} "
         f"measurements, {made['task_seconds'] / 60:.1f} minutes of computing in all, seed {made['seed']}, rates up to "
-        f"T = {longest:,}, float64. The code that measured has the digest {made['source']}. n and the standard error over "
-        f"replicates stand with every number."
+        f"T = {longest:,}, float64. The code that measured has the digest {made['source']}. Every number has its n and "
+        "its standard error over replicates."
     )
 
 
