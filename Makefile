@@ -69,7 +69,7 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@touch $@
 
 # Said before anything is installed, so the order of the prerequisites counts.
-demo: .demo-needs $(VENV)/.ready ## Six small runs, Figure 1, your numbers beside ours (15 min)
+demo: .demo-needs $(VENV)/.ready ## Six small runs, Figure 1, your numbers beside ours (20 min)
 	@$(LAPTOP_DATA)
 	@$(PY) -m scripts.demo $(call flag,shorter,$(SHORTER))
 
@@ -79,7 +79,7 @@ demo-results: .demo-needs $(VENV)/.ready ## The same, into results/laptop/demo: 
 
 .PHONY : .demo-needs
 .demo-needs:
-	@echo 'demo: needs 4 GB of disk, of which .venv takes 3.5, 1.2 GB of memory for each of two runs, and ten to fifteen minutes on two idle cores;'
+	@echo 'demo: needs 4 GB of disk, of which .venv takes 3.5, 1.2 GB of memory for each of two runs, and 20 minutes on two slow cores;'
 	@echo 'demo: .venv and the data are fetched where they are missing.'
 
 laptop-data: $(VENV)/.ready ## Fetch and build the laptop's texts and images (.data/laptop)
