@@ -14,6 +14,7 @@ from absl import flags
 from data import command_line
 from data.errors import InputError
 from scripts.study import choice, plan, report
+from scripts.study.arm import CHECKED, GRID, RUNS
 from scripts.sweep.training import Ended, Pace, Training, Trainings, run_all, stop_on_signals
 from trainers.exit_status import ExitStatus
 
@@ -24,7 +25,7 @@ def _define_flags() -> None:
     flags.DEFINE_integer("workers", 2, "Runs at a time.", lower_bound=1)
     flags.DEFINE_float("hours", None, "Begin no run after so many hours.", lower_bound=0)
     flags.DEFINE_list("groups", plan.groups(), "Which groups of arms, in this order.")
-    flags.DEFINE_string("runs", plan.RUNS, "Where the runs' directories go.")
+    flags.DEFINE_string("runs", RUNS, "Where the runs' directories go.")
     flags.DEFINE_string("output", "results/laptop", "Where runs.csv, curves.csv, logs/, study.md and the figures go.")
     flags.DEFINE_bool("again", False, "Run again what ran in a modified clone, or with other bindings than the plan's.")
     flags.DEFINE_bool("report", False, "Run nothing: write study.md and the figures from what is there.")
@@ -64,7 +65,7 @@ class Study:
                 raise InputError(
                     f"--groups={group}: {arm.name} takes the {takes} of {model.name}: run that first"
                 ) from None
-        tuned, grid = [arm for arm in arms if arm.is_tuned], plan.GRID
+        tuned, grid = [arm for arm in arms if arm.is_tuned], GRID
         while True:
             if not self._run_all([arm.tuning(point) for arm in tuned for point in plan.points(arm, grid)]):
                 return False
@@ -74,7 +75,7 @@ class Study:
             print(f"study: {group}: an optimum lies on the grid's edge; wider for all", flush=True)
             grid = wider
         finished = self._finished()
-        checks = [a.check(p) for a in tuned if a.checks for p in choice.ranking(a, grid, finished)[: plan.CHECKED]]
+        checks = [a.check(p) for a in tuned if a.checks for p in choice.ranking(a, grid, finished)[:CHECKED]]
         if not self._run_all(checks):
             return False
         finished = self._finished()

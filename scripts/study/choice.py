@@ -7,7 +7,8 @@ import pathlib
 from data.errors import InputError
 from scripts import arm as arms
 from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS, read_rows
-from scripts.study.plan import CHECKED, GRID, Arm, arms_of, model_of, points
+from scripts.study.arm import CHECKED, GRID, Arm
+from scripts.study.plan import arms_of, model_of, points
 from scripts.sweep.grid import Point
 from scripts.sweep.training import Training
 from trainers import gin_files

@@ -1,19 +1,7 @@
-"""What the study runs: its arms, and the trainings that tune and repeat them (results/laptop/PROTOCOL.md)."""
+"""What the study runs: its arms (results/laptop/PROTOCOL.md)."""
 
-import dataclasses
-
-from scripts import arm as arms
+from scripts.study.arm import FINAL_SEEDS, RUNS, TUNING_SEED, Arm
 from scripts.sweep.grid import Point, Value
-from scripts.sweep.training import Training
-
-GRID = tuple(10.0**exponent for exponent in range(-5, 1))  # η0 (section 5.1)
-TUNING_SEED = 0
-FINAL_SEEDS = (1, 2, 3, 4, 5)
-ABLATION_SEEDS = (1, 2, 3)
-RUNS = "runs/laptop/study"  # where the runs' directories go; some start from another's checkpoint there
-CHECKED = 2  # points of an arm that are run again at full length, where tuning is shorter
-# Of a task whose tuning runs are shorter than its final ones: their length.
-TUNING_LENGTH = {"bert": ("train_steps=2400", "warmup_polynomial_decay.warmup_steps=120", "validation_interval=800")}
 
 _NIGT_RESNET, _NIGT_BERT = "configs/study/resnet_nigt.gin", "configs/study/bert_nigt.gin"
 _ADAM_BERT = "configs/study/bert_adam.gin"
@@ -25,76 +13,6 @@ _NO_NORMALIZATION = ("nigt.normalization='none'", _NO_WEIGHT_NORM)
 _SHIFTED = "resnet_classification.crop='shift'"
 _NORMS = "experiment.norms=True"
 _BETA2 = "beta2=0.9999"  # as the finer grid chose it
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Arm(arms.Arm):
-    """One side of a comparison, with what the study does to it. Its name stands in tables, too.
-
-    Attributes:
-      group: Arms whose grids are widened together: "resnet", "resnet ablations", "bert", …; the first word is the task.
-      axes: What is tuned besides η0, by binding. With η0 alone: (). None: nothing is; the point is `like`'s.
-      like: The arm whose tuned point it takes.
-      point: A point that is given, not tuned.
-      rates: η0 to try; None: the study's grid, as wide as the optima of its group ask for.
-      trials_of: The arm whose trials are its own as well, and whose final runs if it ends at the same point.
-      full_length: Whether its tuning runs are as long as its final ones.
-      beside: The arm that it stands beside, of its task; None: the NIGT of its group, or of its task.
-      seeds: Of its final runs.
-      phase: Of those: "final", which Figure 1 shows, or "ablation".
-    """
-
-    group: str
-    axes: tuple[tuple[str, tuple[Value, ...]], ...] | None = ()
-    like: str | None = None
-    point: Point | None = None
-    rates: tuple[float, ...] | None = None
-    trials_of: str | None = None
-    full_length: bool = False
-    beside: str | None = None
-    seeds: tuple[int, ...] = ABLATION_SEEDS
-    phase: str = "ablation"
-
-    @property
-    def task(self) -> str:
-        """ "bert" or "resnet"."""
-        return self.group.split()[0]
-
-    @property
-    def is_tuned(self) -> bool:
-        """Whether it has a grid of its own."""
-        return self.like is None and self.point is None
-
-    @property
-    def checks(self) -> bool:
-        """Whether its tuning runs are shorter than its final ones."""
-        return self.is_tuned and self.task in TUNING_LENGTH and not self.full_length
-
-    def tuning(self, point: Point) -> Training:
-        """The run that tries a point."""
-        bindings = (*(TUNING_LENGTH[self.task] if self.checks else ()), *point.bindings)
-        return Training.of(self, f"{self._trials}-{point.name}-tune", bindings, TUNING_SEED, "tune")
-
-    def check(self, point: Point) -> Training:
-        """The run that tries a point at full length."""
-        return Training.of(self, f"{self._trials}-{point.name}-check", point.bindings, TUNING_SEED, "tune")
-
-    def final(self, point: Point) -> list[Training]:
-        """The runs with fresh seeds at the chosen point."""
-        return [Training.of(self, f"{self.slug}-s{seed}", point.bindings, seed, self.phase) for seed in self.seeds]
-
-    @property
-    def slug(self) -> str:
-        """In the names of its final runs."""
-        return self._slug(self.name)
-
-    @property
-    def _trials(self) -> str:
-        return self._slug(self.trials_of or self.name)
-
-    def _slug(self, name: str) -> str:
-        name = f"{self.task} {name}".lower().replace("'s", "").replace("β", "beta")
-        return "".join(c if c.isalnum() or c == "." else "_" for c in name)
 
 
 def _finer(name: str, gin_file: str, rates: tuple[float, ...], *axes: tuple[str, tuple[Value, ...]]) -> Arm:
@@ -157,6 +75,15 @@ def _momentum(beta: float, *bindings: str) -> Arm:
     return Arm(name, _NIGT_BERT, (f"beta={beta}", f"{_FACTOR}=10", *bindings), **fields)
 
 
+def _batches(beta: float, size: int) -> Arm:
+    """Without transport, as many images as the study's ResNet sees: 1,284 batches of 256."""
+    steps = 1284 * 256 // size
+    length = f"batch_size={size}", f"train_steps={steps}", f"validation_interval={steps // 6}"
+    fields = {"rates": (3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2), "beside": f"β 0.9, batches of {size}"}
+    bindings = (_NO_TRANSPORT, f"beta={beta}", *length)
+    return Arm(f"β {beta:g}, batches of {size}", _NIGT_RESNET, bindings, group="resnet batches", **fields)
+
+
 ARMS = (
     Arm("NIGT", _NIGT_RESNET, group="resnet", seeds=FINAL_SEEDS, phase="final"),
     Arm("SGD", _SGD_RESNET, group="resnet", seeds=FINAL_SEEDS, phase="final"),
@@ -196,6 +123,14 @@ ARMS = (
         like="SGD",
         beside="NIGT, shifted crops",
     ),
+    # Half a decade below the tuned η0, 1, at which one seed of five is far off.
+    _resnet_baseline(
+        *("SGD", "sgd.momentum=%beta"),
+        name="SGD with NIGT's schedule at 0.316",
+        group="resnet smaller rate",
+        point=Point((("eta0", 0.316),)),
+        seeds=FINAL_SEEDS,
+    ),
     _resnet_tuned("linear decay", "warmup_polynomial_decay.power=1.0", group="resnet recipe"),
     *(_resnet_like(f"factor {factor}", f"{_FACTOR}={factor}") for factor in (1, 10, 100)),
     _resnet_like("β 0.5", "beta=0.5"),
@@ -211,6 +146,16 @@ ARMS = (
     _resnet_tuned("global norm", "nigt.normalization='global'"),
     _resnet_tuned("no weight norm", _NO_WEIGHT_NORM),
     _resnet_tuned("no weight norm, factor 1", _NO_WEIGHT_NORM, f"{_FACTOR}=1"),
+    # What "no normalization" keeps, transport, left out as well; and the last of section 6's heuristics.
+    _resnet_tuned("no normalization, no transport", *_NO_NORMALIZATION, _NO_TRANSPORT, group="resnet parts"),
+    _resnet_tuned(
+        "no normalization, no transport, factor 1",
+        *(*_NO_NORMALIZATION, _NO_TRANSPORT, f"{_FACTOR}=1"),
+        group="resnet parts",
+    ),
+    _resnet_tuned("no warm-up", "warmup_polynomial_decay.warmup_steps=0", group="resnet parts"),
+    # The paper's title: momentum, with the large batches and with small ones.
+    *(_batches(beta, size) for size in (32, 256) for beta in (0.9, 0.0)),
     # Section 4 as printed but for the schedule, as a factor on its step (nigt/tf_keras/optimizer.py).
     _resnet_tuned(
         "Algorithm 2 as printed",
@@ -341,6 +286,12 @@ HEADLINES = (
 # Groups whose comparisons are one family, and what is compared besides every arm with what it stands beside.
 _FAMILIES = (("bert", "resnet"), ("bert finer grid", "resnet finer grid"))
 _FURTHER = (("SGD with NIGT's schedule", "Adam"), ("SGD with NIGT's schedule", "AdaGrad"))  # on the ResNet
+# Of a group: the arms whose difference is set against the difference of two others, in its family as well.
+CONTRASTS = {
+    "resnet batches": tuple(
+        (find("resnet", f"β 0.9, batches of {size}"), find("resnet", f"β 0, batches of {size}")) for size in (32, 256)
+    )
+}
 
 
 def family(ours: Arm, theirs: Arm) -> list[tuple[Arm, Arm]]:

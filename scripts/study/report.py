@@ -12,6 +12,7 @@ from scripts.figures import figure1, style
 from scripts.figures import sweep as sweep_figure
 from scripts.figures.table import commits
 from scripts.study import choice, plan, plateau
+from scripts.study.arm import Arm
 from scripts.study.comparison import LEVEL, MARGIN, Comparison, Judged, Sample, bootstrap, coverage, shown
 from scripts.sweep.grid import Point
 from trainers.checkout import ROOT
@@ -38,7 +39,7 @@ _COLUMNS = ("arm", "point", "n", "accuracy at w, mean [bootstrap 95 %]", "seeds"
 _COLUMNS += ("p (Holm)", "beside is", "[bootstrap 95 %]", "steps", "wall time, evaluations included", "state")
 
 
-def sample(arm: plan.Arm, finished: dict[str, choice.Finished]) -> Sample:
+def sample(arm: Arm, finished: dict[str, choice.Finished]) -> Sample:
     """The final runs that there are, validation accuracy at w after the last step."""
     runs = [run for t in choice.final_runs(arm, finished) if (run := choice.finished_run(t, finished))]
     ended = [run for run in runs if run.row["status"] == "ok"]
@@ -46,7 +47,7 @@ def sample(arm: plan.Arm, finished: dict[str, choice.Finished]) -> Sample:
     return Sample(values, len(runs) - len(ended), len(arm.seeds))
 
 
-def judge(ours: plan.Arm, theirs: plan.Arm, finished: dict[str, choice.Finished]) -> Judged:
+def judge(ours: Arm, theirs: Arm, finished: dict[str, choice.Finished]) -> Judged:
     """The final runs of one beside another's, among their family."""
     pairs = plan.family(ours, theirs)
     family = [Comparison(*(sample(arm, finished) for arm in pair)) for pair in pairs]
@@ -164,7 +165,7 @@ def _beside_others(rows: dict[str, arms_figure.Row]) -> str:
     return f"{len(rows)} optimizers tuned with NIGT's schedule (ResNet): {told}"
 
 
-def _with_reference(group: str) -> list[plan.Arm]:
+def _with_reference(group: str) -> list[Arm]:
     """The arms of a group, before them the NIGT that they stand beside."""
     arms = plan.arms_of(group)
     nigt = plan.reference(arms[0])
@@ -189,17 +190,17 @@ def _p(found: Judged) -> str:
     return "–" if found.word == "not run" else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _name(arm: plan.Arm) -> str:
+def _name(arm: Arm) -> str:
     return f"{arm.name} *" if arm.like else arm.name
 
 
-def _point(arm: plan.Arm, finished: dict[str, choice.Finished], point: Point) -> str:
+def _point(arm: Arm, finished: dict[str, choice.Finished], point: Point) -> str:
     shown = point.name.replace("excluded_learning_rate_multiplier", "factor")
     grid = choice.grid_of(plan.arms_of(arm.group), finished) if arm.is_tuned else ()
     return f"{shown} (edge)" if grid and choice.is_on_edge(arm, point, grid) else shown
 
 
-def _row(arm: plan.Arm, finished: dict[str, choice.Finished]) -> list[str]:
+def _row(arm: Arm, finished: dict[str, choice.Finished]) -> list[str]:
     point, beside, own = choice.point_of(arm, finished), plan.reference(arm), sample(arm, finished)
     count = f"{len(own.values)}" + (f" (+ {own.diverged} diverged)" if own.diverged else "")
     cells = [_name(arm), _point(arm, finished, point) if point else "–", count]
@@ -225,7 +226,7 @@ def _row(arm: plan.Arm, finished: dict[str, choice.Finished]) -> list[str]:
     return [*cells, f"{int(runs[0].row['steps']):,}", f"{wall / 60:.1f} min", _state(arm, runs[0].row["optimizer"])]
 
 
-def _state(arm: plan.Arm, optimizer: str) -> str:
+def _state(arm: Arm, optimizer: str) -> str:
     """Copies of the parameters that the optimizer keeps for this model, from `make bench`; "–" if it has none."""
     name = optimizer.removesuffix("_keras")  # as tf-models-official calls Adafactor
     if any("momentum_dtype" in binding for binding in arm.bindings):

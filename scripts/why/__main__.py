@@ -18,6 +18,7 @@ from scripts.figures import style
 from scripts.figures import why as figure
 from scripts.figures.collect import read_rows
 from scripts.study import plan, plateau
+from scripts.study.arm import RUNS
 from scripts.why import frequency, growth
 from trainers import gin_files
 from trainers.checkout import describe_commit
@@ -47,7 +48,7 @@ SCHEDULES = (
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("runs", plan.RUNS, "Where the study's runs are.")
+    flags.DEFINE_string("runs", RUNS, "Where the study's runs are.")
     flags.DEFINE_string("output", "results/laptop", "Where the results go.")
     flags.DEFINE_bool("draw", False, "Measure nothing: draw the figure from why.csv.")
 

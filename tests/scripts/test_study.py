@@ -17,6 +17,7 @@ from scripts.figures import collect
 from scripts.figures import sweep as sweep_figure
 from scripts.study import choice, comparison, plan, plateau, report
 from scripts.study.__main__ import Study
+from scripts.study.arm import CHECKED, GRID
 from scripts.sweep.training import Ended, Trainings
 from tests.conftest import ROOT
 from tests.scripts.figures.layout import faults
@@ -43,7 +44,7 @@ def _collect(tmp_path, training, top, **record):
     collect.collect([str(named)], str(tmp_path / "results"), training.phase, "a command")
 
 
-def _tune(tmp_path, arm, accuracies, grid=plan.GRID):
+def _tune(tmp_path, arm, accuracies, grid=GRID):
     for point, top in zip(plan.points(arm, grid), accuracies, strict=True):
         diverged = math.isnan(top)
         record = {"status": "diverged", "steps": 500} if diverged else {}
@@ -53,7 +54,7 @@ def _tune(tmp_path, arm, accuracies, grid=plan.GRID):
 def test_every_training_of_the_plan_has_a_name_of_its_own_and_loads():
     names = set()
     for arm in plan.ARMS:
-        point = arm.point or plan.points(plan.model_of(arm) if arm.like else arm, plan.GRID)[0]
+        point = arm.point or plan.points(plan.model_of(arm) if arm.like else arm, GRID)[0]
         trainings = arm.final(point) + ([arm.tuning(point), arm.check(point)] if arm.is_tuned else [])
         if arm.is_tuned:
             for rate in choice.WIDEST:
@@ -66,7 +67,7 @@ def test_every_training_of_the_plan_has_a_name_of_its_own_and_loads():
     trials = {"bert": 18, "bert finer grid": 12, "bert ablations": 12, "bert baselines": 18, "resnet finer grid": 3}
     for group, expected in trials.items():
         # As many trials for every side.
-        assert {len(plan.points(arm, plan.GRID)) for arm in plan.arms_of(group) if arm.is_tuned} == {expected}
+        assert {len(plan.points(arm, GRID)) for arm in plan.arms_of(group) if arm.is_tuned} == {expected}
 
 
 def test_the_best_on_selection_is_chosen_and_what_diverged_never(tmp_path):
@@ -77,16 +78,16 @@ def test_the_best_on_selection_is_chosen_and_what_diverged_never(tmp_path):
     assert dict(choice.point_of(SGD, finished).values) == {"eta0": 1e-1}
     like = next(arm for arm in plan.ARMS if arm.like and arm.task == "resnet")
     assert choice.point_of(like, finished) == choice.point_of(NIGT, finished)
-    assert len(choice.ranking(NIGT, plan.GRID, finished)) == 4
-    assert choice.wider([NIGT, SGD], plan.GRID, finished) == plan.GRID
+    assert len(choice.ranking(NIGT, GRID, finished)) == 4
+    assert choice.wider([NIGT, SGD], GRID, finished) == GRID
 
 
 def test_an_optimum_on_the_edge_widens_the_grid_for_all(tmp_path):
     _tune(tmp_path, NIGT, [0.6, 0.2, 0.5, 0.4, 0.1, 0.1])
     _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
     finished = choice.read(tmp_path / "results")
-    wider = choice.wider([NIGT, SGD], plan.GRID, finished)
-    assert wider == (1e-6, *plan.GRID)
+    wider = choice.wider([NIGT, SGD], GRID, finished)
+    assert wider == (1e-6, *GRID)
     assert choice.point_of(SGD, finished) is None  # until the wider grid has been run
     waiting = [arm.tuning(point) for arm in (NIGT, SGD) for point in plan.points(arm, wider)]
     assert len(choice.missing(waiting, finished, tmp_path)) == 2
@@ -96,7 +97,7 @@ def test_an_optimum_on_the_edge_widens_the_grid_for_all(tmp_path):
 
 
 def test_a_run_with_other_bindings_is_not_taken_for_the_plan_s(tmp_path):
-    training = NIGT.tuning(plan.points(NIGT, plan.GRID)[0])
+    training = NIGT.tuning(plan.points(NIGT, GRID)[0])
     _collect(tmp_path, training, 0.5)
     finished = choice.read(tmp_path / "results")
     assert choice.missing([training], finished, tmp_path) == []
@@ -202,12 +203,12 @@ def test_a_verdict_waits_for_every_seed_and_does_not_forget_what_diverged(ours, 
 def test_a_point_whose_check_at_full_length_diverged_is_not_chosen(tmp_path):
     arm = dataclasses.replace(next(a for a in plan.ARMS if a.checks), axes=())
     _tune(tmp_path, arm, [0.1, 0.2, 0.5, 0.4, 0.1, 0.1])
-    best, second = choice.ranking(arm, plan.GRID, choice.read(tmp_path / "results"))[:2]
+    best, second = choice.ranking(arm, GRID, choice.read(tmp_path / "results"))[:2]
     _collect(tmp_path, arm.check(best), 0.1, status="diverged", steps=500)
     _collect(tmp_path, arm.check(second), 0.3)
-    assert choice.chosen(arm, plan.GRID, choice.read(tmp_path / "results")) == second
-    assert choice.is_on_edge(arm, plan.points(arm, plan.GRID)[0], plan.GRID)
-    assert not choice.is_on_edge(arm, best, plan.GRID)
+    assert choice.chosen(arm, GRID, choice.read(tmp_path / "results")) == second
+    assert choice.is_on_edge(arm, plan.points(arm, GRID)[0], GRID)
+    assert not choice.is_on_edge(arm, best, GRID)
 
 
 @pytest.mark.parametrize(("between", "shared"), [(0.6, False), (0.3, True)])
@@ -223,7 +224,7 @@ def test_a_finer_grid_takes_the_trials_that_there_are_and_the_final_runs_too_if_
     for arm in plan.arms_of("bert"):
         _tune(tmp_path, arm, values)
     finished = choice.read(tmp_path / "results")
-    for point, top in zip(choice.ranking(nigt, plan.GRID, finished), (0.5, 0.4), strict=False):
+    for point, top in zip(choice.ranking(nigt, GRID, finished), (0.5, 0.4), strict=False):
         _collect(tmp_path, nigt.check(point), top)
     waiting = choice.missing([fine.tuning(p) for p in plan.points(fine, ())], finished, tmp_path)
     assert [dict(point.values)["eta0"] for point in plan.points(fine, ())].count(1e-2) == 3 and len(waiting) == 6
@@ -231,8 +232,8 @@ def test_a_finer_grid_takes_the_trials_that_there_are_and_the_final_runs_too_if_
         best = training.name.startswith("bert_nigt-eta0=0.00316,excluded_learning_rate_multiplier=10-")
         _collect(tmp_path, training, between if best else 0.1)
     finished = choice.read(tmp_path / "results")
-    assert choice.wider([fine], plan.GRID, finished) == plan.GRID
-    for point in choice.ranking(fine, (), finished)[: plan.CHECKED]:
+    assert choice.wider([fine], GRID, finished) == GRID
+    for point in choice.ranking(fine, (), finished)[:CHECKED]:
         if fine.check(point).name not in finished:
             _collect(tmp_path, fine.check(point), between)
     finished = choice.read(tmp_path / "results")
@@ -245,15 +246,15 @@ def test_a_finer_grid_takes_the_trials_that_there_are_and_the_final_runs_too_if_
 
 def test_the_ends_of_an_arm_s_own_rates_are_its_edge_unless_another_s_trials_lie_beyond():
     (arm,) = plan.arms_of("bert ablations")
-    own = {point.name: choice.is_on_edge(arm, point, plan.GRID) for point in plan.points(arm, plan.GRID)}
+    own = {point.name: choice.is_on_edge(arm, point, GRID) for point in plan.points(arm, GRID)}
     inner = {name for name, edge in own.items() if not edge}
     assert inner == {f"eta0={rate},excluded_learning_rate_multiplier=10" for rate in ("0.01", "0.0316")}
     finer = plan.arms_of("resnet finer grid")[0]
-    assert not any(choice.is_on_edge(finer, point, plan.GRID) for point in plan.points(finer, plan.GRID))
+    assert not any(choice.is_on_edge(finer, point, GRID) for point in plan.points(finer, GRID))
 
 
 def test_what_ran_in_a_modified_clone_is_run_again_when_asked(tmp_path):
-    clean, modified = (NIGT.tuning(point) for point in plan.points(NIGT, plan.GRID)[:2])
+    clean, modified = (NIGT.tuning(point) for point in plan.points(NIGT, GRID)[:2])
     _collect(tmp_path, clean, 0.5)
     _collect(tmp_path, modified, 0.5, dirty=True)
     finished = choice.read(tmp_path / "results")
@@ -321,7 +322,7 @@ def test_a_finished_run_tells_how_many_are_left_and_for_how_long(tmp_path, capsy
             raise AssertionError("nothing failed")
 
     study = Study(tmp_path / "results", Runner(), 1, None, again=False)
-    assert study._run_all([NIGT.tuning(point) for point in plan.points(NIGT, plan.GRID)[:3]])
+    assert study._run_all([NIGT.tuning(point) for point in plan.points(NIGT, GRID)[:3]])
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 4 and said[0].startswith("study: 3 runs: ") and "about" not in said[0]
     assert [line.partition("; ")[2] for line in said[1:]] == [
