@@ -166,6 +166,24 @@ def study(task: str, ours: str, theirs: str) -> Evidence:
     return find
 
 
+def contrast(group: str, ours: str) -> Evidence:
+    """The study's answer to whether one gain is larger than another (plan.CONTRASTS).
+
+    Args:
+      ours: What the two gains are, in words.
+    """
+
+    def find() -> Found:
+        found = report.judge_contrast(group, choice.read(ROOT / "results" / "laptop"))
+        command = f'make study GROUPS="{group}"'
+        if found.word == "not run":
+            return Found("–", "not run", command)
+        said = f"{ours}: {found.comparison.difference:+.2f} points"
+        return Found(f"{ours} = {found.comparison.text}", verdict(found, better=True), command, said, STUDY)
+
+    return find
+
+
 Words = Callable[[bool], str]
 
 
@@ -212,7 +230,7 @@ def both(first: Evidence, second: Evidence) -> Evidence:
     def find() -> Found:
         found = first(), second()
         words = [each.verdict for each in found]
-        command = "; ".join(each.command for each in found)
+        command = "; ".join(dict.fromkeys(each.command for each in found))
         if "not run" in words:
             return Found("–", "not run", command)
         word = "fails" if "fails" in words else "holds" if set(words) == {"holds"} else "undecided"

@@ -8,7 +8,7 @@ import statistics
 
 from scripts import markdown
 from scripts.figures import arms as arms_figure
-from scripts.figures import figure1, style
+from scripts.figures import figure1, momentum, style
 from scripts.figures import sweep as sweep_figure
 from scripts.figures.table import commits
 from scripts.study import choice, plan, plateau
@@ -27,12 +27,16 @@ _PARTS = {
     "no weight norm, factor 1": "no scaling by ‖w‖,\nbiases at η₀",
     "no normalization": "neither normalized nor scaled",
     "no normalization, factor 1": "neither normalized nor scaled,\nbiases at η₀",
+    "no normalization, no transport": "neither, and no transport",
+    "no normalization, no transport, factor 1": "neither, and no transport,\nbiases at η₀",
+    "no warm-up": "no warm-up",
 }
 _CALLED = {
     "no transport": "transport",
     "global norm": "a norm for each layer",
     "no weight norm": "scaling by ‖w‖",
     "no normalization": "normalized, scaled steps",
+    "no warm-up": "warm-up",
 }
 _OTHERS = {"SGD with NIGT's schedule": "SGD"} | {arm.name: arm.name for arm in plan.arms_of("resnet baselines")}
 _COLUMNS = ("arm", "point", "n", "accuracy at w, mean [bootstrap 95 %]", "seeds", "beside", "beside − arm [Welch 95 %]")
@@ -51,7 +55,25 @@ def judge(ours: Arm, theirs: Arm, finished: dict[str, choice.Finished]) -> Judge
     """The final runs of one beside another's, among their family."""
     pairs = plan.family(ours, theirs)
     family = [Comparison(*(sample(arm, finished) for arm in pair)) for pair in pairs]
-    return Judged(family[pairs.index((ours, theirs))], tuple(family))
+    contrast = [_contrast(theirs.group, finished)] if theirs.group in plan.CONTRASTS else []
+    return Judged(family[pairs.index((ours, theirs))], (*family, *contrast))
+
+
+def judge_contrast(group: str, finished: dict[str, choice.Finished]) -> Judged:
+    """What one arm of the group gains over another beside what a third gains over a fourth (plan.CONTRASTS)."""
+    return Judged(_contrast(group, finished), judge(*plan.CONTRASTS[group][0], finished).family)
+
+
+def _contrast(group: str, finished: dict[str, choice.Finished]) -> Comparison:
+    return Comparison(*(_gain(*(sample(arm, finished) for arm in pair)) for pair in plan.CONTRASTS[group]))
+
+
+def _gain(ours: Sample, theirs: Sample) -> Sample:
+    """The differences seed by seed; none before all seeds have been run, or where some diverged."""
+    if ours.diverged or theirs.diverged or not (ours.is_complete and theirs.is_complete):
+        return Sample((), ours.diverged + theirs.diverged, ours.planned)
+    gains = tuple(one - other for one, other in zip(ours.values, theirs.values, strict=True))
+    return Sample(gains, 0, ours.planned)
 
 
 def write(output: pathlib.Path, command: str) -> list[pathlib.Path]:
@@ -72,6 +94,11 @@ def write(output: pathlib.Path, command: str) -> list[pathlib.Path]:
     for group in plan.groups():
         rows = [_row(arm, finished) for arm in _with_reference(group)]
         lines += ["", f"## {group[0].upper()}{group[1:]}", "", markdown.table(_COLUMNS, rows)]
+        if group in plan.CONTRASTS:
+            (one, other), (third, fourth) = plan.CONTRASTS[group]
+            found = judge_contrast(group, finished)
+            told = f"({one.name} − {other.name}) − ({third.name} − {fourth.name}): {found.comparison.text}"
+            lines += ["", f"{told}; p (Holm) {_p(found)}: {found.word}."]
     lines += [
         "",
         "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv. (edge): a tuned",
@@ -129,9 +156,33 @@ def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict
         if rows := _rows(named, finished):
             title, nigt = title_of(rows), sample(plan.find("resnet", "NIGT"), finished).values
             found[f"{name}.png"] = (title, arms_figure.draw(title, nigt, list(rows.values()), MARGIN))
+    if drawn := _momentum(finished):
+        found["momentum.png"] = drawn
     if "tune" in phases:
         found["sweep.png"] = ("accuracy over η0", sweep_figure.draw(output))
     return found
+
+
+def _momentum(finished: dict[str, choice.Finished]) -> tuple | None:
+    """With momentum and without, at small batches and large; None before all has been run."""
+    pairs = plan.CONTRASTS["resnet batches"]
+    gains = [judge(*pair, finished) for pair in pairs]
+    if any(gain.word == "not run" for gain in gains):
+        return None
+    sizes = [pair[0].name.rpartition(" ")[2] for pair in pairs]
+    panels = {}
+    for pair, size, gain in zip(pairs, sizes, gains, strict=True):
+        gap = f"{gain.comparison.difference:+.2f}".replace("-", "−")
+        panels[f"batches of {size}: {gap} points ({gain.word})"] = [_line(arm, finished) for arm in pair]
+    title = "What momentum adds to normalized SGD on the ResNet"
+    return title, momentum.draw(title, panels)
+
+
+def _line(arm: Arm, finished: dict[str, choice.Finished]) -> momentum.Line:
+    tried = {dict(point.values)["eta0"]: finished[arm.tuning(point).name] for point in plan.points(arm, ())}
+    tuning = {rate: 100 * run.selection for rate, run in tried.items() if run.row["status"] == "ok"}
+    best = dict(choice.point_of(arm, finished).values)["eta0"]
+    return momentum.Line(arm.name.partition(",")[0].replace("β ", "β = "), tuning, best, sample(arm, finished).values)
 
 
 def _rows(named: dict[str, str], finished: dict[str, choice.Finished]) -> dict[str, arms_figure.Row]:

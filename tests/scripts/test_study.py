@@ -264,8 +264,10 @@ def test_what_ran_in_a_modified_clone_is_run_again_when_asked(tmp_path):
 
 def test_every_arm_stands_beside_a_nigt_that_differs_in_one_thing():
     beside = {(arm.task, arm.name): plan.reference(arm).name for arm in plan.ARMS}
-    assert {name for name in beside.values() if not name.startswith("NIGT")} == {beside["bert", "Adam, source"]}
-    assert beside["bert", "Adam, source"] == "Adam, source"  # beside nothing
+    alone = {name for (_, name), other in beside.items() if name == other and not name.startswith("NIGT")}
+    assert alone == {"Adam, source", "β 0.9, batches of 32", "β 0.9, batches of 256"}
+    assert {name for name in beside.values() if not name.startswith("NIGT")} == alone
+    assert beside["resnet", "β 0, batches of 32"] == "β 0.9, batches of 32"
     finer = {arm for arm, nigt in beside.items() if nigt == "NIGT, finer grid"}
     assert {name for task, name in finer if task == "resnet"} == {"NIGT, finer grid", "SGD, finer grid"}
     assert {("bert", name) for name in ("no transport", "β 0.97", "β 0.99, no transport", "LAMB")} < finer
@@ -287,6 +289,32 @@ def test_every_comparison_has_one_family_which_the_headlines_and_the_claims_use(
     assert all((ours, theirs) in plan.family(ours, theirs) for _, ours, theirs in plan.HEADLINES)
     with pytest.raises(ValueError, match="Adam − SGD is in no family"):
         plan.family(plan.find("resnet", "Adam"), SGD)
+
+
+def test_a_gain_beside_a_gain(tmp_path):
+    """What momentum adds at small batches beside what it adds at large ones, seed by seed."""
+    finals = {"β 0.9, batches of 32": (0.5, 0.51, 0.53), "β 0, batches of 32": (0.4, 0.41, 0.42)}
+    finals |= {"β 0.9, batches of 256": (0.6, 0.61, 0.62), "β 0, batches of 256": (0.58, 0.6, 0.6)}
+    arms = plan.arms_of("resnet batches")
+    assert {int(b.partition("=")[2]) for arm in arms for b in arm.bindings if "train_steps" in b} == {1284, 10272}
+    for arm in arms:
+        assert report._momentum(choice.read(tmp_path / "results")) is None
+        _tune(tmp_path, arm, [0.1, 0.2, 0.5, 0.4, 0.3])
+        finished = choice.read(tmp_path / "results")
+        for training, top in zip(arm.final(choice.point_of(arm, finished)), finals[arm.name], strict=True):
+            _collect(tmp_path, training, top)
+    finished = choice.read(tmp_path / "results")
+    contrast = report.judge_contrast("resnet batches", finished)
+    expected = comparison.Sample((10.0, 10.0, 11.0), 0, 3), comparison.Sample((2.0, 1.0, 2.0), 0, 3)
+    for found, meant in zip((contrast.comparison.ours, contrast.comparison.theirs), expected, strict=True):
+        assert found.values == pytest.approx(meant.values) and found.is_complete
+    assert contrast.word == "better" and len(contrast.family) == 3
+    of_a_pair = report.judge(*plan.CONTRASTS["resnet batches"][0], finished)
+    assert set(of_a_pair.family) == set(contrast.family)
+    _, figure = report._momentum(finished)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["batches of 32: +10.33 points (better)", "batches of 256: +1.67 points (undecided)"]
+    assert faults(figure) == []
 
 
 def test_steps_to_the_plateau_s_end_and_the_rates_until_then():
