@@ -46,7 +46,7 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
+.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study why claims tpu-check test test-full wheel lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -165,16 +165,22 @@ theory: $(VENV)/.ready ## Measure the paper's theory (results/theory); QUICK=1: 
 tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (results/tpu_check; 20 minutes at first)
 	@$(PY) -m scripts.tpu_check
 
-$(VENV)/tpu_check/.ready: $(VENV)/.ready requirements/tpu_check.txt
-	@$(VENV)/bin/uv venv --quiet --clear --python $(PY) $(VENV)/tpu_check
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/tpu_check/bin/python --require-hashes -r requirements/tpu_check.txt
+# What needs packages that training does not has an environment of its own.
+$(VENV)/%/.ready: requirements/%.txt $(VENV)/.ready
+	@$(VENV)/bin/uv venv --quiet --clear --python $(PY) $(@D)
+	@$(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
 	@touch $@
 
 test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)
 
-test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready ## The heavy tests besides
+test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready $(VENV)/frameworks/.ready $(VENV)/frameworks_oldest/.ready ## The heavy tests besides, and those of PyTorch and JAX
 	@$(PYTEST) -m heavy
+	@for name in frameworks frameworks_oldest; do \
+	  $(VENV)/$$name/bin/python -m pytest --confcutdir=tests/frameworks -o addopts="-q --strict-markers" tests/frameworks; done
+
+wheel: $(VENV)/.ready ## Build the optimizer's wheel and sdist (dist/)
+	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist
 
 lint: $(VENV)/.ready ## ruff, types on nigt/, and who imports whom
 	@$(VENV)/bin/ruff check .
@@ -185,11 +191,11 @@ lint: $(VENV)/.ready ## ruff, types on nigt/, and who imports whom
 audit: $(VENV)/.ready ## Look the locked packages up in PyPI's list of known vulnerabilities (pip-audit)
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements tpu_check tpu_vm; do \
+	@for name in bootstrap requirements tpu_check tpu_vm frameworks frameworks_oldest; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt; done
 
 lock: $(VENV)/.ready ## Write the requirements files anew from requirements/*.in
-	@for name in bootstrap requirements audit tpu_check; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements audit tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt
 

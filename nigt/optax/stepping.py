@@ -1,0 +1,136 @@
+"""One step over all parameters, as a pure function of gradients, state and parameters."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nigt import arguments, betas, norms, update
+from nigt.adaptive import Algorithm2
+from nigt.optax.state import Mask, NigtState, check_parameters, flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Stepping:
+    """What `nigt` was asked for (transformation.py), and the two functions of a transformation."""
+
+    learning_rate: optax.ScalarOrSchedule
+    beta: betas.Beta
+    normalization: str
+    scale_by_weight_norm: bool
+    implicit_gradient_transport: bool
+    normalization_mask: Mask
+    excluded_learning_rate_multiplier: Any
+    weight_decay: Any
+    weight_decay_mask: Mask
+    weight_norm_floor: Any
+    skip_zero_gradient: bool
+    rule: Algorithm2 | None
+
+    def start(self, params: Any) -> NigtState:
+        """m = 0 and w = x. Raises ValueError for parameters of 16 bits."""
+        check_parameters(params)
+        zero = jnp.zeros((), jnp.int32)
+        sums: tuple[jax.Array, ...] = ()
+        if self.rule is not None:
+            sums = jnp.asarray(self.rule.d, float), jnp.asarray(self.rule.first_sum, float)
+        offset = jax.tree.map(lambda p: jnp.zeros((), jnp.asarray(p).dtype), params)
+        return NigtState(zero, zero, jax.tree.map(jnp.zeros_like, params), offset, sums)
+
+    def step(
+        self, updates: Any, state: NigtState, params: Any = None, *, second_gradients: Any = None, **extra: Any
+    ) -> tuple[Any, NigtState]:
+        """The steps of x and the next state, from the gradients at x.
+
+        Args:
+          updates: The gradients, like params.
+          state: The state.
+          params: x.
+          second_gradients: For Algorithm 2, those of an independent sample at the same x.
+          **extra: What other transformations of a chain take.
+
+        Raises:
+          ValueError: Without params; or if second_gradients are missing, or not expected.
+        """
+        del extra
+        if params is None:
+            raise ValueError("NIGT: update needs params, the gradient points x: update(gradients, state, params)")
+        arguments.check_second_gradients("algorithm2" if self.rule else None, second_gradients)
+        xs, tree = jax.tree.flatten(params)
+        raw, momenta, offsets = map(tree.flatten_up_to, (updates, state.momentum, state.offset))
+        decays = flags(self.weight_decay_mask, params)
+        gradients = [g + self.weight_decay * x if decay else g for g, x, decay in zip(raw, xs, decays, strict=True)]
+        included = flags(self.normalization_mask, params)
+        coefficients = self._coefficients(state, xs, included)
+        normalized = [self.normalization != "none" and own for own in included]
+        # XLA computes the next m once, here and in update.step.
+        averages = [update.averaged(m, g, c.beta) for m, g, c in zip(momenta, gradients, coefficients, strict=True)]
+        sizes = [_norm(m) if own else None for m, own in zip(averages, normalized, strict=True)]
+        # Where ‖m‖ is taken it tells as much as a pass over the gradient.
+        finite = [jnp.isfinite(g if size is None else size).all() for g, size in zip(gradients, sizes, strict=True)]
+        sums = state.gradient_sums
+        if self.rule is not None:
+            pairs = zip(raw, tree.flatten_up_to(second_gradients), strict=True)
+            distance = sum(jnp.square(_norm(a - b).astype(float)) for a, b in pairs)
+            finite.append(jnp.isfinite(distance))
+            sums = sums[1], self.rule.next_sum((state.count + 1).astype(float), sums[1], distance)
+        keep = jnp.logical_not(jnp.stack([jnp.asarray(True), *finite]).all())
+
+        columns: tuple[list, list, list] = [], [], []
+        each = zip(raw, gradients, momenta, offsets, coefficients, self._ratios(xs, sizes), strict=True)
+        for g, decayed, m, offset, own, ratio in each:
+            # From x = 0: optax adds the step to x. What is kept has the step -0.0, which leaves even -0.0 as it is.
+            step, next_m, next_offset = update.step(
+                jnp.zeros_like(m), m, offset, decayed, own, functools.partial(_given, ratio)
+            )
+            stays = keep | jnp.all(g == 0) if self.skip_zero_gradient else keep
+            choices = (jnp.full_like(m, -0.0), step), (m, next_m), (offset, next_offset)
+            for column, (old, new) in zip(columns, choices, strict=True):
+                column.append(jnp.where(stays, old, new))
+        steps, momentum, offset = (tree.unflatten(column) for column in columns)
+        sums = tuple(jnp.where(keep, old, new) for old, new in zip(state.gradient_sums, sums, strict=True))
+        return steps, NigtState(state.count + ~keep, state.skipped_steps + keep, momentum, offset, sums)
+
+    def _coefficients(self, state: NigtState, xs: list[Any], included: list[bool]) -> list[update.Coefficients]:
+        rate, beta = self.learning_rate, self.beta
+        rate = rate(state.count) if callable(rate) else rate
+        step = state.count.astype(int)  # int64 where float64 is on, so that what is divided by it is float64
+        now, following = (beta(step + late) if callable(beta) else beta for late in (0, 1))
+        if self.rule is not None:
+            t, (previous_sum, gradient_sum) = (state.count + 1).astype(float), state.gradient_sums
+            rate = rate * self.rule.rate(t, gradient_sum)
+            now, following = self.rule.beta(jnp, t, previous_sum), self.rule.beta(jnp, t + 1, gradient_sum)
+        result = []
+        for x, own in zip(xs, included, strict=True):
+            factor = 1.0 if own else self.excluded_learning_rate_multiplier
+            eta, beta_now, beta_next = (jnp.asarray(value, x.dtype) for value in (rate * factor, now, following))
+            transport = beta_next / (1 - beta_next) if self.implicit_gradient_transport else jnp.zeros_like(beta_next)
+            result.append(update.Coefficients(eta, beta_now, transport))
+        return result
+
+    def _ratios(self, xs: list[Any], sizes: list[Any]) -> list[Any]:
+        """update.norm_ratio of each parameter; None where nothing is normalized. sizes: ‖m‖, and None there too."""
+        places = [i for i, size in enumerate(sizes) if size is not None]
+        groups = [places] if self.normalization == "global" and places else [[i] for i in places]
+        ratios: list[Any] = [None] * len(xs)
+        for group in groups:
+            weight = None
+            if self.scale_by_weight_norm:
+                weight = jnp.maximum(_norm(jnp.stack([_norm(xs[i]) for i in group])), self.weight_norm_floor)
+            ratio = update.norm_ratio(jnp, weight, _norm(jnp.stack([sizes[i] for i in group])))
+            for i in group:
+                ratios[i] = ratio.astype(xs[i].dtype)
+        return ratios
+
+
+def _given(ratio: Any, momentum: Any) -> Any:
+    del momentum
+    return ratio
+
+
+def _norm(values: jax.Array) -> jax.Array:
+    # XLA rewrites the formulas of norms.norm to NaN for a single 0.
+    return jnp.sum(jnp.abs(values)) if values.size == 1 else norms.norm(jnp, values)
