@@ -146,8 +146,9 @@ figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/de
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
-bench: $(VENV)/.ready ## Time the optimizers, resuming, both data paths and slips (results/bench)
+bench: $(VENV)/.ready $(VENV)/frameworks/.ready ## Time the optimizers, resuming, both data paths and slips (results/bench)
 	@$(PY) -m scripts.bench
+	@$(PY) -m scripts.bench.frameworks
 	@$(PY) -m data.laptop --data_dir=.data/laptop --text
 	@$(PY) -m scripts.bench.resume
 	@$(PY) -m scripts.bench.input

@@ -8,7 +8,8 @@ def explained(error: ModuleNotFoundError, package: str, extra: str) -> ModuleNot
       package: Of nigt, "nigt.torch".
       extra: That brings the module ("torch" in pyproject.toml).
     """
-    if (error.name or "nigt").startswith("nigt"):
+    name = (error.name or "nigt").split(".")[0]
+    if name == "nigt":
         return error
-    message = f"{package} needs {error.name}: install the extra [{extra}], in a clone pip install '.[{extra}]'"
-    return ModuleNotFoundError(message, name=error.name)
+    message = f"{package} needs {name}: install the extra [{extra}], in a clone pip install '.[{extra}]'"
+    return ModuleNotFoundError(message, name=name)

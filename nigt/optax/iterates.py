@@ -32,9 +32,9 @@ def eval_params(state: Any, params: Any) -> Any:
         raise ValueError("NIGT: eval_params(state, params) found no state of nigt in its first argument")
     for own in states:
         params = jax.tree.map(
-            lambda x, m, offset: x if is_masked(m) else update.iterate(x, m, offset),
-            params,
+            lambda m, x, offset: x if is_masked(m) else update.iterate(x, m, offset),
             own.momentum,
+            params,
             own.offset,
             is_leaf=is_masked,
         )

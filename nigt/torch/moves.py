@@ -3,10 +3,11 @@
 Both read norms back to the host, where the step's scalars are: compiled once, in place twice.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -68,7 +69,8 @@ def compiled(moves: Sequence[Move], scales_of: Scales) -> bool:
     norms_of, step = _kernels()
     flat = [_flat(move) for move in moves]
     betas = _scalars(moves, [move.beta for move in moves])
-    found = [norms_of(*tensors, beta) for tensors, beta in zip(flat, betas, strict=True)]
+    with _explaining():
+        found = [norms_of(*tensors, beta) for tensors, beta in zip(flat, betas, strict=True)]
     m_sizes, x_sizes = torch.stack(found).unbind(1)
     x_sizes, m_sizes = x_sizes.tolist(), m_sizes.tolist()
     for i, move in enumerate(moves):
@@ -143,6 +145,18 @@ def _flat(move: Move) -> list[torch.Tensor]:
 @functools.cache
 def _kernels() -> tuple[Any, Any]:
     return tuple(torch.compile(function, dynamic=True) for function in (_norms, _step))
+
+
+@contextlib.contextmanager
+def _explaining() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "compiler" not in str(error).lower():
+            raise
+        raise RuntimeError(
+            "NIGT: fused=True needs a C++ compiler (g++ or clang++), and there is none: install one, or leave fused out"
+        ) from None
 
 
 def _norms(x: torch.Tensor, momentum: torch.Tensor, gradient: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
