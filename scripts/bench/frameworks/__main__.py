@@ -1,7 +1,7 @@
 """PyTorch's and JAX's NIGT beside their own Adam and SGD: python -m scripts.bench.frameworks (`make bench`).
 
-Builds the models for the shapes of their variables, has measure.py time the steps in .venv/frameworks, where there is no
-TensorFlow, and writes results/bench/frameworks.csv and frameworks.md.
+Builds the models for the shapes of their variables, has measure.py time the steps in .venv/frameworks, where there is
+no TensorFlow, and writes results/bench/frameworks.csv and frameworks.md.
 """
 
 import csv
@@ -47,8 +47,8 @@ def page(rows: list[dict], versions: str, told: dict) -> str:
         "# The optimizers' update alone, in PyTorch and JAX",
         "",
         f"Made by `make bench` at commit {told['commit'][:7]}{dirty} on {describe_device(None)}, with {versions}; "
-        f"n = {_ROUNDS.value} interleaved rounds, float32, median (10th–90th percentile). × AdamW: in PyTorch its fused "
-        "one, in optax under `jit`. On a GPU: not run.",
+        f"n = {_ROUNDS.value} interleaved rounds, float32, median (10th–90th percentile). × AdamW: PyTorch's fused "
+        "one, optax's under `jit`. On a GPU: not run.",
         "",
         "| framework | model | optimizer | ms a step | × AdamW | state, copies of the parameters |",
         "| --- | --- | --- | --- | --- | --- |",
