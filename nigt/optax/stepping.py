@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -66,15 +67,16 @@ class Stepping:
         included = flags(self.normalization_mask, params)
         coefficients = self._coefficients(state, xs, included)
         normalized = [self.normalization != "none" and own for own in included]
-        # XLA computes the next m once, here and in update.step.
-        averages = [update.averaged(m, g, c.beta) for m, g, c in zip(momenta, gradients, coefficients, strict=True)]
-        sizes = [_norm(m) if own else None for m, own in zip(averages, normalized, strict=True)]
+        sizes = [
+            _norm(functools.partial(update.averaged, m, g, c.beta)) if own else None
+            for m, g, c, own in zip(momenta, gradients, coefficients, normalized, strict=True)
+        ]
         # Where ‖m‖ is taken it tells as much as a pass over the gradient.
         finite = [jnp.isfinite(g if size is None else size).all() for g, size in zip(gradients, sizes, strict=True)]
         sums = state.gradient_sums
         if self.rule is not None:
             pairs = zip(raw, tree.flatten_up_to(second_gradients), strict=True)
-            distance = sum(jnp.square(_norm(a - b).astype(float)) for a, b in pairs)
+            distance = sum(jnp.square(_norm(functools.partial(jnp.subtract, a, b)).astype(float)) for a, b in pairs)
             finite.append(jnp.isfinite(distance))
             sums = sums[1], self.rule.next_sum((state.count + 1).astype(float), sums[1], distance)
         keep = jnp.logical_not(jnp.stack([jnp.asarray(True), *finite]).all())
@@ -119,8 +121,10 @@ class Stepping:
         for group in groups:
             weight = None
             if self.scale_by_weight_norm:
-                weight = jnp.maximum(_norm(jnp.stack([_norm(xs[i]) for i in group])), self.weight_norm_floor)
-            ratio = update.norm_ratio(jnp, weight, _norm(jnp.stack([sizes[i] for i in group])))
+                weight = jnp.maximum(
+                    _together([_norm(functools.partial(jnp.asarray, xs[i])) for i in group]), self.weight_norm_floor
+                )
+            ratio = update.norm_ratio(jnp, weight, _together([sizes[i] for i in group]))
             for i in group:
                 ratios[i] = ratio.astype(xs[i].dtype)
         return ratios
@@ -131,6 +135,20 @@ def _given(ratio: Any, momentum: Any) -> Any:
     return ratio
 
 
-def _norm(values: jax.Array) -> jax.Array:
-    # XLA rewrites the formulas of norms.norm to NaN for a single 0.
-    return jnp.sum(jnp.abs(values)) if values.size == 1 else norms.norm(jnp, values)
+def _together(sizes: list[Any]) -> Any:
+    """The norm of several arrays together, from the norm of each."""
+    return _norm(functools.partial(jnp.stack, sizes)) if len(sizes) > 1 else sizes[0]
+
+
+def _norm(values: Callable[[], jax.Array]) -> jax.Array:
+    """norms.norm, which XLA makes far slower than the plain sum of squares: only where that loses range.
+
+    Args:
+      values: Makes them anew, so that no branch needs them written down.
+    """
+    if values().size == 1:
+        return jnp.sum(jnp.abs(values()))  # XLA rewrites the formulas of norms.norm to NaN for a single 0
+    square = jnp.sum(jnp.square(values()))
+    low, high = norms.SAFE[square.dtype.name]
+    safe = (square > low) & (square < high)
+    return jax.lax.cond(safe, jnp.sqrt, lambda _: norms.norm(jnp, values()), square)

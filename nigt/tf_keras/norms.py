@@ -9,9 +9,6 @@ import tensorflow as tf
 from nigt import norms as safe
 from nigt.tf_keras import namespace
 
-# Sums of squares within these limits have lost nothing to either end of the dtype's range.
-_SAFE = {tf.float32: (1e-22, 1e38), tf.float64: (1e-290, 1e307)}
-
 
 def norm(values: tf.Tensor) -> tf.Tensor:
     """nigt.norms.norm."""
@@ -28,7 +25,7 @@ def kernel_norm(values: tf.Tensor) -> tf.Tensor:
 @functools.cache
 def _kernel_norm(dtype: tf.DType) -> Any:
     """One tf.function for every shape, so that a model of many variables is traced fast."""
-    lowest, highest = _SAFE[dtype]
+    lowest, highest = safe.SAFE[dtype.name]
 
     @tf.function(input_signature=[tf.TensorSpec(None, dtype)], experimental_attributes={"_noinline": True})
     def run(values: tf.Tensor) -> tf.Tensor:

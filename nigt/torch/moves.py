@@ -14,8 +14,6 @@ import torch
 
 from nigt import norms, update
 
-# Norms within these limits have lost nothing to either end of the dtype's range when squared.
-_SAFE = {torch.float32: (1e-11, 1e19), torch.float64: (1e-145, 1e153)}
 Tensors = Sequence[torch.Tensor]
 
 
@@ -119,8 +117,8 @@ def _add(targets: Tensors, sources: Tensors, factors: Sequence[float]) -> None:
 
 
 def _is_safe(size: float, dtype: torch.dtype) -> bool:
-    low, high = _SAFE[dtype]
-    return low < size < high
+    low, high = norms.SAFE["float64" if dtype == torch.float64 else "float32"]
+    return low < size * size < high
 
 
 def _safe_size(values: torch.Tensor) -> float:
