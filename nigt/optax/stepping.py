@@ -34,12 +34,12 @@ class Stepping:
     def start(self, params: Any) -> NigtState:
         """m = 0 and w = x. Raises ValueError for parameters of 16 bits."""
         check_parameters(params)
-        zero = jnp.zeros((), jnp.int32)
+        count, skipped = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)  # two buffers: both may be donated
         sums: tuple[jax.Array, ...] = ()
         if self.rule is not None:
             sums = jnp.asarray(self.rule.d, float), jnp.asarray(self.rule.first_sum, float)
         offset = jax.tree.map(lambda p: jnp.zeros((), jnp.asarray(p).dtype), params)
-        return NigtState(zero, zero, jax.tree.map(jnp.zeros_like, params), offset, sums)
+        return NigtState(count, skipped, jax.tree.map(jnp.zeros_like, params), offset, sums)
 
     def step(
         self, updates: Any, state: NigtState, params: Any = None, *, second_gradients: Any = None, **extra: Any

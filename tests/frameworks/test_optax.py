@@ -50,6 +50,17 @@ def test_eager_and_scanned_under_jit_are_one():
     _assert_same((params, state), _train(nigt(1e-2), _params(), gradients))
 
 
+@pytest.mark.parametrize("options", [{}, {"adaptive": "algorithm2", "gradient_bound": 9.0}], ids=str)
+def test_parameters_and_state_may_be_donated(options):
+    """No two parts of the state share a buffer, which XLA would refuse."""
+    transformation = nigt(1e-2, **options)
+    more = {"second_gradients": _params()} if options else {}
+    step = jax.jit(lambda params, state, g: transformation.update(g, state, params, **more), donate_argnums=(0, 1))
+    params = jax.tree.map(jnp.array, _params())
+    updates, state = step(params, transformation.init(params), _params())
+    assert int(state.count) == 1 and all(np.all(np.isfinite(u)) for u in jax.tree.leaves(updates))
+
+
 def test_vmap_over_seeds():
     """Each seed has its own norms, offsets and skipped steps."""
     several = [_gradients(6, seed) for seed in range(3)]
