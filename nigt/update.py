@@ -9,7 +9,8 @@ because x_t = w_t + β/(1−β)·(w_t − w_{t−1}) (Algorithm 1) and w_t − w
 that the last step really took; recomputing it from this step's η or norms would give a wrong w whenever they change.
 
 `step` is written for a compiler that fuses it (XLA, torch.compile) and serves everywhere. Where there is none, in-place
-kernels do the same faster (nigt/tf_keras/kernels.py, nigt/torch/moves.py).
+kernels do the same faster (nigt/tf_keras/kernels.py, nigt/torch/moves.py); so does `from_next_momentum` under XLA on a
+CPU (nigt/optax/stepping.py).
 
 An argument `xp` is the framework's functions by NumPy's names: numpy, jax.numpy, torch, or nigt.tf_keras.namespace.
 """
@@ -44,6 +45,21 @@ def iterate(x: Array, momentum: Array, offset: Array) -> Array:
 def averaged(momentum: Array, gradient: Array, beta: Array) -> Array:
     """The next m: β·m + (1−β)·g."""
     return beta * momentum + (1 - beta) * gradient
+
+
+def from_next_momentum(offset: Array, beta: Array, scale: Array, next_offset: Array, safe_beta: Array) -> tuple:
+    """The step of x without the old m, which has been written over: x' = x − a·g − b·m', with m the (m' − (1−β)·g)/β.
+
+    Args:
+      offset: Of the step before; 0 where β is 0.
+      scale, next_offset: s and the offset of this step.
+      safe_beta: β, or anything but 0 where it is 0.
+
+    Returns:
+      a and b.
+    """
+    old = offset / safe_beta
+    return old * (1 - beta), scale + next_offset - old
 
 
 # η·β/(1−β) may be this large before a ratio that is finite gives a step that is not.

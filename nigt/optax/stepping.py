@@ -1,8 +1,6 @@
 """One step over all parameters, as a pure function of gradients, state and parameters."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -67,32 +65,34 @@ class Stepping:
         included = flags(self.normalization_mask, params)
         coefficients = self._coefficients(state, xs, included)
         normalized = [self.normalization != "none" and own for own in included]
-        sizes = [
-            _norm(functools.partial(update.averaged, m, g, c.beta)) if own else None
-            for m, g, c, own in zip(momenta, gradients, coefficients, normalized, strict=True)
-        ]
-        # Where ‖m‖ is taken it tells as much as a pass over the gradient.
-        finite = [jnp.isfinite(g if size is None else size).all() for g, size in zip(gradients, sizes, strict=True)]
+        finite = [jnp.isfinite(_norm(g)) for g in gradients]
         sums = state.gradient_sums
         if self.rule is not None:
             pairs = zip(raw, tree.flatten_up_to(second_gradients), strict=True)
-            distance = sum(jnp.square(_norm(functools.partial(jnp.subtract, a, b)).astype(float)) for a, b in pairs)
+            distance = sum(jnp.square(_norm(a - b).astype(float)) for a, b in pairs)
             finite.append(jnp.isfinite(distance))
             sums = sums[1], self.rule.next_sum((state.count + 1).astype(float), sums[1], distance)
         keep = jnp.logical_not(jnp.stack([jnp.asarray(True), *finite]).all())
 
-        columns: tuple[list, list, list] = [], [], []
-        each = zip(raw, gradients, momenta, offsets, coefficients, self._ratios(xs, sizes), strict=True)
-        for g, decayed, m, offset, own, ratio in each:
-            # From x = 0: optax adds the step to x. What is kept has the step -0.0, which leaves even -0.0 as it is.
-            step, next_m, next_offset = update.step(
-                jnp.zeros_like(m), m, offset, decayed, own, functools.partial(_given, ratio)
-            )
-            stays = keep | jnp.all(g == 0) if self.skip_zero_gradient else keep
-            choices = (jnp.full_like(m, -0.0), step), (m, next_m), (offset, next_offset)
-            for column, (old, new) in zip(columns, choices, strict=True):
-                column.append(jnp.where(stays, old, new))
-        steps, momentum, offset = (tree.unflatten(column) for column in columns)
+        stays = [keep | jnp.all(g == 0) if self.skip_zero_gradient else keep for g in raw]
+        # Behind the barrier m is written over in place; else XLA computes it anew for every use, and copies the old.
+        momenta = [
+            jax.lax.optimization_barrier(jnp.where(still, m, update.averaged(m, g, own.beta)))
+            for still, m, g, own in zip(stays, momenta, gradients, coefficients, strict=True)
+        ]
+        ratios = self._ratios(xs, [_norm(m) if own else None for m, own in zip(momenta, normalized, strict=True)])
+        steps, next_offsets = [], []
+        for still, g, m, offset, own, ratio in zip(
+            stays, gradients, momenta, offsets, coefficients, ratios, strict=True
+        ):
+            scale = own.learning_rate if ratio is None else own.learning_rate * ratio
+            next_offset = own.next_transport * scale
+            beta = jnp.where(own.beta > 0, own.beta, 1)
+            a, b = update.from_next_momentum(jnp.where(own.beta > 0, offset, 0), own.beta, scale, next_offset, beta)
+            # Where x stays its step is -0.0, which leaves even -0.0 as it is.
+            steps.append(jnp.where(still, jnp.full_like(m, -0.0), -a * g - b * m))
+            next_offsets.append(jnp.where(still, offset, next_offset))
+        steps, momentum, offset = (tree.unflatten(column) for column in (steps, momenta, next_offsets))
         sums = tuple(jnp.where(keep, old, new) for old, new in zip(state.gradient_sums, sums, strict=True))
         return steps, NigtState(state.count + ~keep, state.skipped_steps + keep, momentum, offset, sums)
 
@@ -121,34 +121,23 @@ class Stepping:
         for group in groups:
             weight = None
             if self.scale_by_weight_norm:
-                weight = jnp.maximum(
-                    _together([_norm(functools.partial(jnp.asarray, xs[i])) for i in group]), self.weight_norm_floor
-                )
+                weight = jnp.maximum(_together([_norm(xs[i]) for i in group]), self.weight_norm_floor)
             ratio = update.norm_ratio(jnp, weight, _together([sizes[i] for i in group]))
             for i in group:
                 ratios[i] = ratio.astype(xs[i].dtype)
         return ratios
 
 
-def _given(ratio: Any, momentum: Any) -> Any:
-    del momentum
-    return ratio
-
-
 def _together(sizes: list[Any]) -> Any:
     """The norm of several arrays together, from the norm of each."""
-    return _norm(functools.partial(jnp.stack, sizes)) if len(sizes) > 1 else sizes[0]
+    return _norm(jnp.stack(sizes)) if len(sizes) > 1 else sizes[0]
 
 
-def _norm(values: Callable[[], jax.Array]) -> jax.Array:
-    """norms.norm, which XLA makes far slower than the plain sum of squares: only where that loses range.
-
-    Args:
-      values: Makes them anew, so that no branch needs them written down.
-    """
-    if values().size == 1:
-        return jnp.sum(jnp.abs(values()))  # XLA rewrites the formulas of norms.norm to NaN for a single 0
-    square = jnp.sum(jnp.square(values()))
+def _norm(values: jax.Array) -> jax.Array:
+    """norms.norm, which XLA makes far slower than the plain sum of squares: only where that loses range."""
+    if values.size == 1:
+        return jnp.sum(jnp.abs(values))  # XLA rewrites the formulas of norms.norm to NaN for a single 0
+    square = jnp.sum(jnp.square(values))
     low, high = norms.SAFE[square.dtype.name]
     safe = (square > low) & (square < high)
-    return jax.lax.cond(safe, jnp.sqrt, lambda _: norms.norm(jnp, values()), square)
+    return jax.lax.cond(safe, jnp.sqrt, lambda _: norms.norm(jnp, values), square)

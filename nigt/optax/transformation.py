@@ -34,7 +34,7 @@ def nigt(
     Args:
       learning_rate: The paper's η0, or a schedule; with Algorithm 2 a factor on the paper's η_t, 1 as printed.
       beta: The paper's β in [0, 1), or a function of the step, from 0 (nigt.betas). Set by inject_hyperparams, x is
-        extrapolated by the β of the step just taken.
+        extrapolated by the β of the step just taken; set to 0 in mid-run, it takes x for w once.
       normalization: "layer" (section 5), "global" (Algorithm 1), or "none".
       scale_by_weight_norm: True: the step is η‖x‖·m/‖m‖ (section 5.1); False: η·m/‖m‖ (Algorithm 1).
       implicit_gradient_transport: False takes the gradient at w (equations 2 and 3).

@@ -33,10 +33,11 @@ Array passes a step: a read or a write of an array as large as the parameters, w
 | AdamW, fused or compiled | 7 | reads x, g, m, v; writes x, m, v |
 | AdamW, foreach | 20 | x·(1−ηλ) 2, m 3, v 2 + 3, √v 2, its division 2, + ε 2, x 4; and a temporary copy |
 | NIGT | 12 | ‖g‖ (for NaN and Inf) 1, ‖x‖ 1, x + offset·m 3, m 3, ‖m‖ 1, x − (s + offset)·m 3 |
-| NIGT, fused or compiled | 8 | reads x, m, g for the norms; reads x, m, g again; writes x, m |
+| NIGT in PyTorch, fused | 8 | reads x, m, g for the norms; reads x, m, g again; writes x, m |
+| NIGT in optax, compiled | 10 | ‖g‖ (for NaN and Inf) 1, m 3, ‖m‖ 1, ‖x‖ 1, x − a·g − b·m 4 |
 
-NIGT cannot have AdamW's 7: before the first weight may move, the norm of the new m must be known, so that m and g are
-read twice. Its state is half of AdamW's.
+NIGT cannot have AdamW's 7: before the first weight may move, the norm of the new m must be known. Its state is half of
+AdamW's.
 """
 
 
