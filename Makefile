@@ -12,9 +12,9 @@ RESULTS ?= results/laptop/demo
 THREADS ?=
 QUICK ?=
 
-# A misspelt variable would be passed over in silence. Those of make's command line are compared with all that are read here.
-KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS RESULTS QUICK MINUTES OUTPUT \
-  TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE SPOT YES DRY_RUN PARALLEL \
+# Make would ignore a misspelt variable. Those of make's command line are compared with all that are read here.
+KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS GROUPS RESULTS SHORTER QUICK MINUTES OUTPUT \
+  TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE CURRENCY SPOT YES DRY_RUN PARALLEL \
   DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
 
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
@@ -32,12 +32,12 @@ ifneq ($(UNKNOWN),)
 $(error $(firstword $(UNKNOWN)): no such variable$(shell $(PYTHON) -c '$(CLOSEST)' $(call quoted,$(firstword $(UNKNOWN))) $(KNOWN)) (`make help` lists what there is))
 endif
 
-# What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket DATA=gs://my-bucket/text MAX_HOURS=12 PRICE=1 (a core-hour).
+# What a TPU needs: TPU=v3-8 ZONE=europe-west4-a PROJECT=my-project BUCKET=my-bucket DATA=gs://my-bucket/text MAX_HOURS=12 PRICE=1 (USD a core-hour, or CURRENCY=EUR).
 # NAME is taken from make's command line alone: some shells export one of their own.
 ON_TPU = $(call flag,tpu,$(TPU)) $(call flag,zone,$(ZONE)) $(call flag,project,$(PROJECT)) $(call flag,bucket,$(BUCKET)) \
   $(call flag,data,$(DATA)) $(call flag,max_hours,$(MAX_HOURS)) $(call flag,max_restarts,$(MAX_RESTARTS)) \
   $(call flag,expected_hours,$(EXPECTED_HOURS)) $(if $(filter command,$(origin NAME)),$(call flag,name,$(NAME))) \
-  $(call flag,price_per_core_hour,$(PRICE)) $(call flag,seed,$(SEED)) \
+  $(call flag,price_per_core_hour,$(PRICE)) $(call flag,currency,$(CURRENCY)) $(call flag,seed,$(SEED)) \
   $(call flag,gin_param,$(GIN)) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
   $(if $(call yes,$(DRY_RUN)),--dry_run)
 
@@ -46,14 +46,17 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 tensorboard bench soak theory study why claims tpu-check test test-full wheel lint audit lock clean
+.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims tpu-check test test-full wheel lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
-	@echo 'On a TPU: TPU=v3-8 ZONE=... PROJECT=... BUCKET=... DATA=gs://... MAX_HOURS=... PRICE=... (a core-hour) [SPOT=1 DRY_RUN=1 YES=1]'
-	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95", SEED=1, MODEL_DIR=runs/mine, THREADS=1.'
+	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95",'
+	@echo 'SEED=1, MODEL_DIR=runs/mine, THREADS=1; sweeps GIN, SEED, THREADS, WORKERS=2 and'
+	@echo 'SWEEP="eta0=0.01,0.1 beta=0.9,0.99". On a TPU both take TPU=v3-8 ZONE=...'
+	@echo 'PROJECT=... BUCKET=... DATA=gs://... MAX_HOURS=... PRICE=... (USD a core-hour,'
+	@echo 'or CURRENCY=EUR) [SPOT=1 DRY_RUN=1 YES=1]: docs/tpu.md.'
 
 setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements
 
@@ -65,18 +68,28 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/requirements.txt
 	@touch $@
 
-demo: $(VENV)/.ready ## The whole line at laptop scale: data, four runs, Figure 1 (about 9 minutes on two cores)
+# Said before anything is installed, so the order of the prerequisites counts.
+demo: .demo-needs $(VENV)/.ready ## Six small runs, Figure 1, your numbers beside ours (20 min)
 	@$(LAPTOP_DATA)
-	@$(PY) -m scripts.demo
+	@$(PY) -m scripts.demo $(call flag,shorter,$(SHORTER))
 
-laptop-data: $(VENV)/.ready ## Fetch and build the laptop data (.data/laptop): two texts and the images
+demo-results: .demo-needs $(VENV)/.ready ## The same, into results/laptop/demo: the committed numbers
+	@$(LAPTOP_DATA)
+	@$(PY) -m scripts.demo --results=results/laptop/demo
+
+.PHONY : .demo-needs
+.demo-needs:
+	@echo 'demo: needs 4 GB of disk, of which .venv takes 3.5, 1.2 GB of memory for each of two runs, and 20 minutes on two slow cores;'
+	@echo 'demo: .venv and the data are fetched where they are missing.'
+
+laptop-data: $(VENV)/.ready ## Fetch and build the laptop's texts and images (.data/laptop)
 	@$(PY) -m data.laptop --data_dir=.data/laptop
 
-imagenet-data: $(VENV)/.ready ## The paper's images (.data/paper/images) from TARS=folder, TFDS=folder or RECORDS=folder
+imagenet-data: $(VENV)/.ready ## The paper's images, from TARS=, TFDS= or RECORDS=folder
 	@$(PY) -m data.imagenet $(call flag,data_dir,$(DATA_DIR)) $(call flag,tars,$(TARS)) $(call flag,tfds,$(TFDS)) \
 	  $(call flag,records,$(RECORDS)) $(call flag,workers,$(WORKERS))
 
-bert-data: $(VENV)/.ready ## The paper's text (.data/paper/text) from DUMP=file|folder or TFDS=folder, and BOOKS=folder
+bert-data: $(VENV)/.ready ## The paper's text, from DUMP=file (or TFDS=) and BOOKS=folder
 	@$(PY) -m data.bert $(call flag,data_dir,$(DATA_DIR)) $(call flag,dump,$(DUMP)) $(call flag,tfds,$(TFDS)) \
 	  $(call flag,books,$(BOOKS)) $(call flag,vocabulary,$(VOCABULARY)) $(call flag,vocab_size,$(VOCAB_SIZE)) \
 	  $(call flag,dupe_factor,$(PASSES)) $(call flag,held_out,$(HELD_OUT)) $(if $(call yes,$(PAIRS)),--next_sentence) \
@@ -93,11 +106,11 @@ endif
 # says otherwise; the same command resumes it.
 bert-nigt: ## BERT masked-LM pretraining with NIGT (section 5.2)
 bert-adam: ## BERT masked-LM pretraining with Adam (section 5.2)
-bert-adamw: ## BERT masked-LM pretraining with AdamW as Devlin et al. had it (not in the paper)
-bert-sgd: ## BERT masked-LM pretraining with SGD (not in the paper)
+bert-adamw: ## BERT with AdamW as in Devlin et al. (not in the paper)
+bert-sgd: ## BERT with SGD (not in the paper)
 resnet-nigt: ## ResNet image classification with NIGT (section 5.3)
 resnet-sgd: ## ResNet image classification with SGD (section 5.3)
-resnet-adam: ## ResNet image classification with Adam (section 5.3 says it fails)
+resnet-adam: ## ResNet with Adam (section 5.3 says it fails)
 TRAIN = $(PY) -m trainers.train $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$@).gin) $(call flag,seed,$(SEED)) \
   $(call flag,model_dir,$(MODEL_DIR)) $(call flag,gin_param,$(GIN)) $(call flag,threads,$(THREADS))
 $(TRAINING): $(VENV)/.ready
@@ -110,7 +123,7 @@ endif
 
 # bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
 # WORKERS runs at a time here; with TPU=, one TPU a point, PARALLEL at a time.
-bert-nigt-sweep: ## bert-nigt at every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9"
+bert-nigt-sweep: ## bert-nigt at every eta0 of the grid, or at those of SWEEP=
 bert-adam-sweep: ## The same for bert-adam
 bert-adamw-sweep: ## The same for bert-adamw
 bert-sgd-sweep: ## The same for bert-sgd
@@ -130,23 +143,30 @@ $(SWEEPS): $(VENV)/.ready
 	@$(SWEEPING)
 endif
 
-study: $(VENV)/.ready ## NIGT and its baselines, tuned alike at laptop scale (results/laptop); HOURS=2 and again: it goes on
+study: $(VENV)/.ready ## NIGT beside its baselines, tuned alike; resumes when repeated
 	@$(LAPTOP_DATA)
-	@$(PY) -m scripts.study $(call flag,hours,$(HOURS)) $(call flag,workers,$(WORKERS))
+	@$(PY) -m scripts.study $(call flag,hours,$(HOURS)) $(call flag,groups,$(GROUPS)) $(call flag,workers,$(WORKERS))
 
-why: $(VENV)/.ready ## What the study's BERT runs look like inside: growth of the weights, loss by frequency (docs/why.md)
+why: $(VENV)/.ready ## The study's BERT runs seen from inside (docs/why.md)
 	@$(PY) -m scripts.why
 
-claims: $(VENV)/.ready ## Every claim of the paper with its verdict, from committed results (docs/claims.md)
+claims: $(VENV)/.ready ## The paper's claims with their verdicts; the README's table
 	@$(PY) -m scripts.claims
 
 figure1: $(VENV)/.ready ## Draw Figure 1 from RESULTS (default results/laptop/demo)
 	@$(PY) -m scripts.figures.figure1 $(call flag,results,$(RESULTS))
 
+notebooks: $(VENV)/.ready ## Open the notebooks in JupyterLab
+	@$(PY) -m jupyterlab notebooks
+
+notebooks-run: $(VENV)/.ready ## Run the notebooks and keep their figures in them
+	@env -u NIGT_RESULTS -u NIGT_PARTIAL $(PY) -m nbconvert --to=notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
-bench: $(VENV)/.ready $(VENV)/frameworks/.ready ## Time the optimizers, resuming, both data paths and slips (results/bench)
+bench: $(VENV)/.ready $(VENV)/frameworks/.ready ## Time optimizers, resuming, data and slips (results/bench)
 	@$(PY) -m scripts.bench
 	@$(PY) -m scripts.bench.frameworks
 	@$(PY) -m data.laptop --data_dir=.data/laptop --text
@@ -155,15 +175,15 @@ bench: $(VENV)/.ready $(VENV)/frameworks/.ready ## Time the optimizers, resuming
 	@$(PY) -m scripts.bench.bert_data
 	@$(PY) -m scripts.bench.slips
 
-soak: $(VENV)/.ready ## Kill runs, fill disks, damage files at random for MINUTES (default 10), and compare
+soak: $(VENV)/.ready ## Kill runs, fill disks, damage files for MINUTES (10); compare
 	@$(PY) -m data.laptop --data_dir=.data/laptop
 	@$(PY) -m scripts.soak $(call flag,minutes,$(MINUTES)) $(call flag,output,$(OUTPUT)) \
 	  $(if $(filter command line environment,$(origin SEED)),$(call flag,seed,$(SEED)))
 
-theory: $(VENV)/.ready ## Measure the paper's theory (results/theory); QUICK=1: two minutes, into runs/theory/quick
+theory: $(VENV)/.ready ## Measure the theory (results/theory); QUICK=1: two minutes
 	@$(PY) -m scripts.theory $(if $(call yes,$(QUICK)),--quick)
 
-tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (results/tpu_check; 20 minutes at first)
+tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (20 minutes)
 	@$(PY) -m scripts.tpu_check
 
 # What needs packages that training does not has an environment of its own.
@@ -178,24 +198,25 @@ test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready $(VENV)/frameworks/.ready $(VENV)/frameworks_oldest/.ready ## The heavy tests besides, and those of PyTorch and JAX
 	@$(PYTEST) -m heavy
 	@for name in frameworks frameworks_oldest; do \
-	  $(VENV)/$$name/bin/python -m pytest --confcutdir=tests/frameworks -o addopts="-q --strict-markers" tests/frameworks; done
+	  $(VENV)/$$name/bin/python -m pytest --confcutdir=tests/frameworks -o addopts="-q --strict-markers" tests/frameworks || exit; done
 
 wheel: $(VENV)/.ready ## Build the optimizer's wheel and sdist (dist/)
 	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist
 
-lint: $(VENV)/.ready ## ruff, types on nigt/, and who imports whom
+lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
+	@test $$(wc -l < README.md) -le 130 -a $$(wc -w < README.md) -le 1200 || { echo "lint: README.md has $$(wc -l < README.md) lines and $$(wc -w < README.md) words, more than 130 or 1,200; move some of it to docs/" >&2; exit 1; }
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
-audit: $(VENV)/.ready ## Look the locked packages up in PyPI's list of known vulnerabilities (pip-audit)
+audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
 	@for name in bootstrap requirements tpu_check tpu_vm frameworks frameworks_oldest; do \
-	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt; done
+	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt || exit; done
 
-lock: $(VENV)/.ready ## Write the requirements files anew from requirements/*.in
+lock: $(VENV)/.ready ## Rewrite the requirements files from requirements/*.in
 	@for name in bootstrap requirements audit tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt

@@ -1,8 +1,11 @@
-"""What commands share: bad options and bad input end them with one line on stderr."""
+"""What commands share: bad options and bad input end them with one line on stderr; a terminal breaks it at blanks."""
 
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from absl import app, flags, logging
 
@@ -50,6 +53,32 @@ def parser(name: str, module: str) -> Callable[[list[str]], list[str]]:
     return parse
 
 
+def say(text: str, stream: TextIO, indent: str = "") -> None:
+    """Writes a line: whole into a file, and as a paragraph on a terminal, which would break it within words.
+
+    Args:
+      text: A `command` in it stays on one line, to be copied.
+      stream: sys.stdout or sys.stderr.
+      indent: Of every line of the paragraph but the first.
+    """
+    if stream.isatty() and len(text) > shutil.get_terminal_size().columns:
+        text = paragraph(re.findall(r"(?:`[^`]*`|\S)+", text), indent=indent)
+    print(text, file=stream, flush=True)
+
+
+def paragraph(units: list[str], end: str = "", indent: str = "") -> str:
+    """The units in lines of the terminal's width; one that is longer has a line of its own.
+
+    Args:
+      units: None is broken at its blanks.
+      end: Of every line but the last.
+      indent: Of every line but the first.
+    """
+    text, width = " ".join(unit.replace(" ", "\0") for unit in units), shutil.get_terminal_size().columns - len(end)
+    lines = textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return f"{end}\n".join(lines).replace("\0", " ")
+
+
 def _end(message: str, status: int) -> NoReturn:
-    print(message, file=sys.stderr)
+    say(message, sys.stderr)
     sys.exit(status)

@@ -41,17 +41,20 @@ def main(argv: list[str]) -> int:
         if _CHECK.value:
             return ExitStatus.DONE
         data_folder.require(experiment)
+        if sys.stderr.isatty():
+            print("starting TensorFlow; Ctrl-C stops the run, and the same command goes on", file=sys.stderr)
         from trainers.running import run  # TensorFlow takes seconds to import: a slip should not wait for it
 
         return run.run(experiment, config, model_dir, _MODE.value, _THREADS.value, interruption)
     except InputError as error:
-        print(f"trainers.train: {error}", file=sys.stderr)
+        command_line.say(f"trainers.train: {error}", sys.stderr)
         return ExitStatus.BAD_INPUT
     except RunError as error:
-        print(f"trainers.train: {error}", file=sys.stderr)
+        command_line.say(f"trainers.train: {error}", sys.stderr)
         return ExitStatus.FAILED
     except OSError as error:  # before or after the run itself
-        print(f"trainers.train: {error.filename or model_dir}: {error.strerror}; mend that", file=sys.stderr)
+        place = error.filename or model_dir
+        command_line.say(f"trainers.train: {place}: {error.strerror}; mend that", sys.stderr)
         return ExitStatus.FAILED
     finally:
         interruption.close()

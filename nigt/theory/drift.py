@@ -1,4 +1,4 @@
-"""Section 2's counterexample: ∇F = 0 everywhere, and normalized SGD walks away; momentum slows the walk.
+"""Section 2's counterexample: ∇F = 0 everywhere, and normalized SGD walks away; and where batches let it rest.
 
 In one dimension ∇f = p with probability 1 − p and p − 1 with p, so E∇f = 0, and E[∇f/|∇f|] = 1 − 2p.
 """
@@ -25,6 +25,28 @@ def predicted(rare: float, beta: float) -> float:
         return 1 - 2 * rare
     skewness = (1 - 2 * rare) / np.sqrt(rare * (1 - rare)) * (1 - beta**2) ** 1.5 / (1 - beta**3)
     return float(skewness / (3 * np.sqrt(2 * np.pi)))
+
+
+def resting(source: Skewed, rate: float) -> float:
+    """Mean of ‖∇F‖ where normalized SGD without momentum ends up for a given η, near a minimum with F″ = 1 along u.
+
+    ∇F = G·u, and all noise lies along u, so that G walks by ±η: down if K < B·(p + G/c), K ~ Bin(B, p). The walk's
+    stationary law follows from detailed balance; where its lattice lies is averaged out. As η goes to 0 it narrows to
+    the source's plateau.
+
+    Args:
+      source: Of the gradients.
+      rate: η.
+    """
+    reach = int((source.plateau + 30 * np.sqrt(rate)) / rate)  # both tails are empty long before
+    points = rate * (np.arange(-reach, reach + 1) + np.arange(16)[:, np.newaxis] / 16)
+    below = np.ceil(source.batch * (source.rare + points / source.size)).astype(int)  # K < below
+    down = np.concatenate([[0.0], source.cumulative])[np.clip(below, 0, source.batch + 1)]
+    tiny = np.finfo(np.float64).tiny
+    ratios = np.log(np.maximum(1 - down[:, :-1], tiny)) - np.log(np.maximum(down[:, 1:], tiny))
+    law = np.cumsum(ratios, axis=1)
+    law = np.exp(law - law.max(axis=1, keepdims=True))
+    return float(np.mean(np.sum(law * np.abs(points[:, 1:]), axis=1) / law.sum(axis=1)))
 
 
 def measured(rare: float, beta: float, random: np.random.Generator, steps: int, replicates: int) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from nigt.theory import bounds
 from nigt.theory.oracles import Oracle
 
 PRINTED_CONSTANT, CORRECTED_CONSTANT = 26, 52  # of Algorithm 2's C; docs/errata.md
+WITH_MOMENTUM = ("nsgdm", "nigt")  # by an α of their own
 Sampler = Callable[[], np.ndarray]  # a fresh ξ of all replicates
 
 
@@ -71,14 +72,14 @@ class Scheduled(Method):
         oracle: Oracle,
         start: np.ndarray,
         rate: reference.Scalar,
-        beta: Callable[[int], float],
+        beta: Callable[[int], reference.Scalar],
         normalized: bool = True,
         transport: bool = False,
     ):
         """
         Args: See Method.
           rate: η, one or one a replicate, [n, 1].
-          beta: β_t of t counted from 1; β_1 must be 0, so that m_1 is the first gradient.
+          beta: β_t of t counted from 1, one or one a replicate, [n, 1]; β_1 must be 0: m_1 is the first gradient.
         """
         super().__init__(oracle, start, normalized, transport)
         self.rate, self._beta = rate, beta
@@ -201,6 +202,8 @@ def make(
     start: np.ndarray,
     rate: reference.Scalar | None = None,
     gradient_bound: float | None = None,
+    alpha: reference.Scalar | None = None,
+    told: Oracle | None = None,
 ) -> Method:
     """A method by its name in results.
 
@@ -211,10 +214,14 @@ def make(
       start: w_1 of the replicates, [n, d].
       rate: η instead of default_rate, one or one a replicate, [n, 1].
       gradient_bound: g or G, for adaptive, adaptive_corrected and storm.
+      alpha: α of nsgdm or nigt instead of the theorem's, one or one a replicate, [n, 1].
+      told: Whose L, R, σ and ρ set η and α; None: the oracle's own.
 
     Raises:
-      ValueError: name is unknown, or gradient_bound or rate is missing or not wanted.
+      ValueError: name is unknown, or gradient_bound, rate or alpha is missing or not wanted.
     """
+    if alpha is not None and name not in WITH_MOMENTUM:
+        raise ValueError(f"alpha: {name} takes none; choose {' or '.join(WITH_MOMENTUM)}")
     if name in ("adaptive", "adaptive_corrected", "storm"):
         if gradient_bound is None or rate is not None:
             raise ValueError(f"gradient_bound: {name} takes it, and no rate")
@@ -224,15 +231,15 @@ def make(
         return Adaptive(oracle, start, gradient_bound, constant)
     if name not in ("nsgd", "nsgdm", "nigt", "sgd", "igt"):
         raise ValueError(f"method: unknown {name}; see nigt.theory.methods.make")
+    told = oracle if told is None else told
     if rate is None:
-        rate = default_rate(name, oracle, steps)
+        rate = default_rate(name, told, steps)
     if name == "igt":
         return Scheduled(oracle, start, rate, arnold_beta, normalized=False, transport=True)
-    beta = 0.0
-    if name == "nsgdm":
-        beta = 1 - bounds.theorem1_choice(constants_of(oracle), steps).alpha
-    elif name == "nigt":
-        beta = 1 - bounds.theorem3_choice(constants_of(oracle), steps).alpha
+    if alpha is None and name in WITH_MOMENTUM:
+        choice = bounds.theorem1_choice if name == "nsgdm" else bounds.theorem3_choice
+        alpha = choice(constants_of(told), steps).alpha
+    beta = 0.0 if alpha is None else 1 - alpha
     return Scheduled(
         oracle, start, rate, lambda t: beta if t > 1 else 0.0, normalized=name != "sgd", transport=name == "nigt"
     )

@@ -196,6 +196,12 @@ class RobustRegression(Objective):
         residuals = np.einsum("nbd,nd->nb", rows, points) - self.targets[chosen]
         return np.einsum("nb,nbd->nd", _phi_slope(residuals), rows) / chosen.shape[1]
 
+    def sigma_at(self, point: np.ndarray) -> float:
+        """σ of one uniformly drawn example at a point [d]: √(mean over i of ‖∇fᵢ − ∇F‖²)."""
+        every = np.arange(len(self.rows))[:, np.newaxis]
+        examples = self.example_gradient(np.tile(point, (len(every), 1)), every)
+        return float(np.sqrt(np.mean(np.sum((examples - self.gradient(point)) ** 2, axis=1))))
+
     def _residuals(self, points: np.ndarray) -> np.ndarray:
         return points @ self.rows.T - self.targets
 

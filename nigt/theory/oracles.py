@@ -3,6 +3,8 @@
 ξ is drawn apart from the point, so that STORM can evaluate one ξ at two points; the paper's methods may not.
 """
 
+import math
+
 import numpy as np
 
 from nigt.theory.objectives import Objective, RobustRegression
@@ -82,9 +84,28 @@ class Skewed(Oracle):
         self._size = sigma / np.sqrt(rare * (1 - rare)) / np.sqrt(objective.dim)
 
     @property
+    def size(self) -> float:
+        """c."""
+        return float(self._size * np.sqrt(self.objective.dim))
+
+    @property
+    def cumulative(self) -> np.ndarray:
+        """P(K ≤ k) of k = 0…B, [B + 1]: K ~ Bin(B, p) rare samples in a batch of B."""
+        k = np.arange(self.batch + 1)
+        factorials = np.array([math.lgamma(i + 1) for i in k])
+        ways = factorials[-1] - factorials - factorials[::-1]
+        return np.cumsum(np.exp(ways + k * math.log(self.rare) + k[::-1] * math.log1p(-self.rare)))
+
+    @property
     def plateau(self) -> float:
-        """‖∇F‖ = p·c = σ·√(p/(1 − p)) of one sample: there the common gradient is 0, and it turns around."""
-        return float(self.rare * self._size * np.sqrt(self.objective.dim))
+        """‖∇F‖ = c·|median of K − B·p|/B, the floor of normalized SGD without momentum as η goes to 0.
+
+        Along u a batch's gradient is G + c·(p − K/B) with ∇F = G·u. A normalized step takes its sign alone, and a sign
+        is as often up as down where G = c·(median/B − p). It is 0 where B·p is an integer, σ·√(p/(1 − p)) for B = 1,
+        and never more than c·ln 2/B (Hamza, 1995: a binomial's median and mean are at most ln 2 apart).
+        """
+        median = int(np.searchsorted(self.cumulative, 0.5))
+        return float(self.size * abs(median / self.batch - self.rare))
 
     def draw(self, random: np.random.Generator, count: int, replicates: int) -> np.ndarray:
         shape = (count, replicates, 1)

@@ -1,16 +1,19 @@
-"""Writes results/claims.csv and docs/claims.md: python -m scripts.claims.
+"""Writes results/claims.csv, docs/claims.md and the table in README.md: python -m scripts.claims.
 
 Exit status: 0 done, 2 a result that a verdict rests on is missing.
 """
 
 import csv
 import io
+import pathlib
+import re
 import sys
 
 from data.errors import InputError
 from scripts import markdown
-from scripts.claims.evidence import VERDICTS
-from scripts.claims.ledger import CLAIMS, KINDS
+from scripts.claims import headline
+from scripts.claims.evidence import STUDY, VERDICTS
+from scripts.claims.ledger import CLAIMS, KINDS, SECTIONS, Claim
 from trainers.checkout import ROOT
 from trainers.running.directory import write_atomically
 
@@ -34,7 +37,7 @@ def rows() -> list[dict[str, str]]:
             "shown_by": claim.shown_by,
         }
         own |= {"paper": claim.paper or "–", "ours": evidence.ours}
-        own |= {"verdict": evidence.verdict, "laptop": claim.laptop() if claim.laptop else "–"}
+        own |= {"verdict": evidence.verdict, "laptop": claim.laptop(False) if claim.laptop else "–"}
         found.append(own | {"command": evidence.command})
     return found
 
@@ -44,22 +47,33 @@ def page(ledger: list[dict[str, str]]) -> str:
     lines = [
         "# What the paper claims, and what was found",
         "",
-        "Made by `make claims` from committed results: each verdict's command makes what it rests on. A claim about",
-        "BERT-Base or ImageNet is “not run” until it has run on them; what the study's small models show stands beside",
-        "it, under “laptop”, and decides nothing about the paper's scale. “corrected”: the claim survives with the",
-        "change that is named, most often an erratum; “undecided”: what was measured does not decide it. “accepted”:",
-        "what the theory's table of acceptance asks of a number. Where the command is a test, the verdict is the",
-        "test's. What can only be read in a proof is in [errata.md](errata.md) alone.",
+        "The numbers behind each row, and the command that makes them, are in",
+        "[results/claims.csv](../results/claims.csv); `make claims` writes both from committed results. “Corrected”",
+        "means that the claim survives with the change that is named, most often an [erratum](errata.md). “Undecided”",
+        "means that our measurements do not settle it. A claim about BERT-Base or ImageNet stays “not run” until it",
+        "has run on them: what the small models of the [study](../results/laptop/study.md) show is said beside it, and",
+        "decides nothing about the paper's scale.",
         "",
         markdown.table(["", *VERDICTS, "in all"], [_tally(kind, ledger) for kind in KINDS]),
-        "",
     ]
-    head = {name: name.replace("_", " ") for name in COLUMNS} | {"number": "", "paper": "the paper's"}
-    for row in (head, dict.fromkeys(COLUMNS, "---"), *ledger):
-        cells = [row[name].replace("|", "\\|") for name in COLUMNS[:-1]]
-        command = row["command"] if row is head or row["command"] == "---" else f"`{row['command']}`"
-        lines.append(f"| {' | '.join([*cells, command])} |")
+    for section, claims in SECTIONS.items():
+        table = markdown.table(("claim", "verdict", "what was found", "numbers"), map(_row, claims))
+        lines += ["", f"## {section}", "", table]
     return "\n".join(lines) + "\n"
+
+
+def _row(claim: Claim) -> list[str]:
+    """A row of the page: a short sentence a cell."""
+    evidence = claim.evidence()
+    said, link = evidence.said, evidence.link
+    if evidence.verdict == "not run":
+        said, link = ("laptop: " + claim.laptop(True), STUDY) if claim.laptop else ("–", "")
+    number = re.fullmatch(r"errata\.md#(\d+)-.*", link)
+    name = "test" if "/test" in link else f"erratum {number[1]}" if number else pathlib.Path(link).stem
+    if re.match("[a-z]{2}", said):  # not a formula
+        said = f"{said[0].upper()}{said[1:]}"
+    cells = [claim.text, evidence.verdict, said, f"[{name}]({link})" if link else "–"]
+    return [cell.replace("|", "\\|") for cell in cells]
 
 
 def _tally(kind: str, ledger: list[dict[str, str]]) -> list[str]:
@@ -81,7 +95,8 @@ def main() -> int:
     writer.writerows(ledger)
     write_atomically(ROOT / "results" / "claims.csv", text.getvalue())
     write_atomically(ROOT / "docs" / "claims.md", page(ledger))
-    print(f"claims: {len(ledger)} in results/claims.csv and docs/claims.md")
+    write_atomically(ROOT / "README.md", headline.insert((ROOT / "README.md").read_text(encoding="utf-8")))
+    print(f"claims: {len(ledger)} in results/claims.csv and docs/claims.md; the table in README.md")
     return 0
 
 

@@ -7,12 +7,18 @@ import re
 from collections.abc import Callable
 
 from data.errors import InputError
+from scripts import markdown
 from scripts.study import choice, plan, report
 from scripts.study.comparison import MARGIN, Judged
 from trainers.checkout import ROOT
 
 _TESTS = "tests/nigt/theory"  # of the claims that a property test shows
+_REPORT = "../results/theory/report.md"
+STUDY = "../results/laptop/study.md"
 VERDICTS = ("holds", "fails", "corrected", "undecided", "not run")
+# What the study says of one side beside another (scripts/study/comparison.py).
+IN_A_WORD = {"better": "ahead", "worse": "behind", "matches": "no difference", "undecided": "undecided"}
+IN_A_WORD |= {"not run": "not run"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,21 +29,26 @@ class Found:
       ours: The number, with its n and spread where it has one.
       verdict: One of VERDICTS.
       command: What reproduces it.
+      said: The same in a short sentence.
+      link: Where the numbers are, from docs/.
     """
 
     ours: str
     verdict: str
     command: str
+    said: str = ""
+    link: str = ""
 
 
 Evidence = Callable[[], Found]
 
 
-def theory(*claims: str, where: str = "") -> Evidence:
+def theory(*claims: str, said: str, where: str = "") -> Evidence:
     """Rows of results/theory/acceptance.csv, those that begin with "…" included: holds if all of them do.
 
     Args:
       claims: The rows' claims.
+      said: What they show, in words, if they hold.
       where: What their second column has to contain.
     """
 
@@ -56,8 +67,10 @@ def theory(*claims: str, where: str = "") -> Evidence:
         more += f", accepted: {rows[0]['accepted']}" if same else ""
         count = {row["n"] for row in rows if row["n"]}
         sizes = f", n = {'/'.join(sorted(count, key=int))}" if count else ""
-        verdict = "holds" if all(row["verdict"] == "holds" for row in rows) else "fails"
-        return Found("; ".join(shown) + more + sizes, verdict, "make theory")
+        held = [row["verdict"] == "holds" for row in rows]
+        words = said if all(held) else f"{held.count(False)} of {len(rows)} measurements are not as they should be"
+        text = "; ".join(shown) + more + sizes
+        return Found(text, "holds" if all(held) else "fails", "make theory", words, _REPORT)
 
     return find
 
@@ -79,8 +92,9 @@ def against(verdict: str, *claims: str, ours: str) -> Evidence:
     """
 
     def find() -> Found:
-        found = theory(*claims)()
-        return Found(f"{ours} {found.ours}", verdict if found.verdict == "holds" else "undecided", found.command)
+        found = theory(*claims, said=ours)()
+        word = verdict if found.verdict == "holds" else "undecided"
+        return dataclasses.replace(found, ours=f"{ours}: {found.ours}", verdict=word)
 
     return find
 
@@ -91,7 +105,7 @@ def tested(file: str, name: str, ours: str) -> Evidence:
     def find() -> Found:
         if f"def {name}(" not in (ROOT / _TESTS / file).read_text(encoding="utf-8"):
             raise InputError(f"{_TESTS}/{file}: there is no test {name}; correct scripts/claims/ledger.py")
-        return Found(ours, "holds", f"python -m pytest {_TESTS}/{file}::{name}")
+        return Found(ours, "holds", f"python -m pytest {_TESTS}/{file}::{name}", ours, f"../{_TESTS}/{file}")
 
     return find
 
@@ -107,7 +121,7 @@ def erratum(number: int, ours: str, verdict: str = "corrected") -> Evidence:
 
     def find() -> Found:
         text = (ROOT / "docs" / "errata.md").read_text(encoding="utf-8")
-        entry = re.search(rf"^### {number}\. .*?(?=^##|\Z)", text, re.M | re.S)
+        entry = re.search(rf"^### ({number}\. .*?)$.*?(?=^##|\Z)", text, re.M | re.S)
         tests = re.findall(r"`(test_\w+\.py)::(\w+)`", entry[0]) if entry else []
         for file, name in tests:
             if f"def {name}(" not in (ROOT / _TESTS / file).read_text(encoding="utf-8"):
@@ -115,7 +129,8 @@ def erratum(number: int, ours: str, verdict: str = "corrected") -> Evidence:
         if not tests:
             raise InputError(f"docs/errata.md, {number}: names no test")
         command = "python -m pytest " + " ".join(f"{_TESTS}/{file}::{name}" for file, name in tests)
-        return Found(f"{ours} (erratum {number})", verdict, command)
+        link = f"errata.md#{markdown.anchor(entry[1])}"
+        return Found(f"{ours} (erratum {number})", verdict, command, ours, link)
 
     return find
 
@@ -131,7 +146,9 @@ def memory(*others: str) -> Evidence:
         shown = [f"{name} {'/'.join(sorted(copies[name]))}" for name in ("NIGT", *others)]
         fewer = all(max(map(float, copies["NIGT"])) < min(map(float, copies[name])) for name in others)
         text = "copies of the parameters: " + ", ".join(shown) + " (BERT-Base and ResNet-50)"
-        return Found(text, "holds" if fewer else "fails", "make bench")
+        return Found(
+            text, "holds" if fewer else "fails", "make bench", ", ".join(shown), "../results/bench/optimizers.md"
+        )
 
     return find
 
@@ -143,23 +160,31 @@ def study(task: str, ours: str, theirs: str) -> Evidence:
         found = _judged(task, ours, theirs)
         if found.word == "not run":
             return Found("–", "not run", "make study")
-        return Found(f"{ours} − {theirs} = {found.comparison.text}", verdict(found, better=True), "make study")
+        text = f"{ours} − {theirs} = {found.comparison.text}"
+        return Found(text, verdict(found, better=True), "make study", _in_words(found, ours, theirs), STUDY)
 
     return find
 
 
-Words = Callable[[], str]
+Words = Callable[[bool], str]
 
 
 def laptop(*comparisons: tuple[str, str, str] | tuple[str, str, str, str]) -> Words:
-    """What the study shows beside a claim that it cannot decide: (task, ours, theirs[, under which conditions])."""
+    """What the study shows beside a claim that it cannot decide: (task, ours, theirs[, under which conditions]).
 
-    def say() -> str:
+    Returns:
+      A function that says it, with the numbers or, if its argument is true, without.
+    """
+
+    def say(short: bool) -> str:
         parts = []
         for task, ours, theirs, *conditions in comparisons:
-            label = f"{conditions[0]}: " if conditions else ""
+            found = _judged(task, ours, theirs)
             names = [re.split(",| with | at ", name)[0] for name in (ours, theirs)]
-            parts.append(label + _in_words(_judged(task, ours, theirs), *names))
+            if short:
+                parts.append(" ".join([IN_A_WORD[found.word], *(f"({condition})" for condition in conditions)]))
+            else:
+                parts.append(": ".join([*conditions, _in_words(found, *names)]))
         return "; ".join(parts)
 
     return say
@@ -191,7 +216,8 @@ def both(first: Evidence, second: Evidence) -> Evidence:
         if "not run" in words:
             return Found("–", "not run", command)
         word = "fails" if "fails" in words else "holds" if set(words) == {"holds"} else "undecided"
-        return Found("; ".join(each.ours for each in found), word, command)
+        text = "; ".join(each.ours for each in found)
+        return Found(text, word, command, text, found[0].link)
 
     return find
 

@@ -1,15 +1,17 @@
-"""What carries NIGT's result: every arm of a task as a distance from NIGT's mean."""
+"""Arms of the study as distances from NIGT's mean, one figure a question."""
 
 import dataclasses
 import statistics
+import textwrap
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scripts.figures import style
 
 _FARTHEST = -8.0  # points below NIGT: an arm whose mean lies beyond stands on the edge, with its number
-_LEGEND = "dots: seeds; bars: the difference's 95 % (Welch); grey: the protocol's margin; *: not tuned anew"
+_COLOURS = {"better": style.GREEN, "same": style.BLUE, "worse": style.VERMILLION, "undecided": "0.55"}
+_ROW = 0.36  # inches
+_TITLE = 100  # characters of a line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,65 +23,54 @@ class Row:
       accuracy: In %, one value a seed; runs that diverged are not among them.
       interval: The 95 % interval of its mean minus NIGT's; NaN where there is none.
       diverged: How many further seeds diverged.
+      word: What it is beside NIGT: "better", "worse", "same" or "undecided".
     """
 
     name: str
     accuracy: tuple[float, ...]
     interval: tuple[float, float]
     diverged: int
+    word: str
 
 
-def draw(panels: dict[str, list[Row]], margin: float) -> Figure:
-    """One panel a task, by its title.
+def draw(title: str, nigt: tuple[float, ...], rows: list[Row], margin: float) -> Figure:
+    """The rows in order of their means, each beside its difference to NIGT and the word for it.
 
     Args:
-      panels: Rows by title; the first row is NIGT's own, the rest are drawn in order of their means.
+      title: Above all.
+      nigt: NIGT's accuracy in %, one value a seed.
+      rows: The arms that stand beside it.
       margin: What the protocol takes for the same, in points: shaded.
     """
-    heights = [len(rows) + 1.5 for rows in panels.values()]
-    with style.figure((7.2, 1.0 + 0.24 * sum(heights))) as figure:
-        grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
-        for axes, (title, rows) in zip(grid[:, 0], panels.items(), strict=True):
-            _draw_panel(axes, title, rows, margin)
-        figure.supxlabel(_LEGEND, fontsize=7, color="0.35")
+    zero = statistics.fmean(nigt)
+    rows = sorted(rows, key=lambda row: statistics.fmean(row.accuracy) if row.accuracy else float("-inf"))
+    near = [value - zero for row in rows for value in row.accuracy if statistics.fmean(row.accuracy) - zero > _FARTHEST]
+    edge = min([-2.0, *near, *(row.interval[0] for row in rows if row.interval[0] > _FARTHEST)])
+    with style.figure((style.WIDTH, 1.4 + _ROW * len(rows))) as figure:
+        axes = figure.subplots()
+        axes.axvspan(-margin, margin, color="0.93", lw=0, zorder=0)
+        axes.axvline(0, color=style.COLOURS["nigt"], lw=1.6, zorder=1)
+        axes.annotate("NIGT", (0, len(rows) - 0.45), color=style.COLOURS["nigt"], ha="center", va="bottom")
+        for height, row in enumerate(rows):
+            gap = statistics.fmean(row.accuracy) - zero if row.accuracy else float("nan")
+            colour = _COLOURS[row.word]
+            if gap >= _FARTHEST:
+                axes.plot(row.interval, [height] * 2, color=colour, lw=3, solid_capstyle="butt", zorder=2)
+                axes.plot(
+                    [value - zero for value in row.accuracy], [height] * len(row.accuracy), "o", ms=3, color="0.2"
+                )
+                axes.plot(gap, height, "|", ms=10, mew=1.8, color="black", zorder=4)
+            else:
+                axes.plot(edge, height, "<", ms=6, color=colour)
+            lost = f", {row.diverged} diverged" if row.diverged else ""
+            text = f"{gap:+.2f}, {row.word}".replace("-", "−") if row.accuracy else row.word
+            place = {"transform": axes.get_yaxis_transform(), "va": "center"}
+            axes.text(1.02, height, text + lost, color=colour if row.word != "undecided" else "0.35", **place)
+        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set(ylim=(-0.6, len(rows) - 0.4), xlabel=f"accuracy minus NIGT's mean of {zero:.2f} % [points]")
+        axes.set_xlim(left=edge - 0.3)
+        axes.grid(axis="y", visible=False)
+        figure.suptitle(textwrap.fill(title, _TITLE), x=0.01, ha="left", fontsize=11)
+        note = f"dots: seeds;  bars: 95 % interval of the difference (Welch);  grey: less than {margin:g} points apart"
+        figure.supxlabel(note, fontsize=8.5, color="0.35")
     return figure
-
-
-def _draw_panel(axes: Axes, title: str, rows: list[Row], margin: float) -> None:
-    nigt, *others = rows
-    zero = statistics.fmean(nigt.accuracy)
-    others.sort(key=lambda row: statistics.fmean(row.accuracy) if row.accuracy else float("-inf"))
-    ordered = [*others, nigt]
-    axes.axvspan(-margin, margin, color="0.93", lw=0, zorder=0)
-    axes.axvline(0, color="0.6", lw=0.8, zorder=1)
-    drawn = [
-        value - zero for row in rows for value in row.accuracy if statistics.fmean(row.accuracy) - zero >= _FARTHEST
-    ]
-    edge = min(-2.0, *drawn)
-    for height, row in enumerate(ordered):
-        _draw_row(axes, height, row, zero, edge, style.COLOURS["nigt" if row is nigt else "baseline"])
-    axes.set_yticks(range(len(ordered)), [_label(row) for row in ordered])
-    axes.set_ylim(-0.7, len(ordered) - 0.3)
-    axes.set_xlim(left=edge - 0.2)
-    axes.grid(axis="y", visible=False)
-    axes.set_title(f"{title}: NIGT {zero:.2f} %", loc="left")
-    axes.set_xlabel("validation accuracy at w minus NIGT's mean [points]")
-
-
-def _draw_row(axes: Axes, height: int, row: Row, zero: float, edge: float, colour: str) -> None:
-    if not row.accuracy:
-        axes.text(edge, height, "diverged", va="center", fontsize=7.5, color="0.4")
-        return
-    mean = statistics.fmean(row.accuracy) - zero
-    if mean < _FARTHEST:
-        axes.text(edge, height, f"◂ {mean:+.1f}", va="center", fontsize=7.5, color="0.25")
-        return
-    axes.plot(row.interval, [height, height], color=colour, lw=3, solid_capstyle="butt", zorder=2)
-    axes.plot([value - zero for value in row.accuracy], [height] * len(row.accuracy), "o", ms=3, color="0.25", zorder=3)
-    axes.plot(mean, height, "|", ms=9, mew=1.6, color="black", zorder=4)
-
-
-def _label(row: Row) -> str:
-    """ "LAMB (n = 3, 1 more diverged)"."""
-    lost = f", {row.diverged} more diverged" if row.diverged and row.accuracy else ""
-    return f"{row.name} (n = {len(row.accuracy) or row.diverged}{lost})"

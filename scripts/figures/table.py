@@ -12,6 +12,7 @@ OPTIMIZERS = {"nigt": "NIGT", "adam": "Adam", "sgd": "SGD", "adamw": "AdamW", "l
 OPTIMIZERS |= {"adagrad": "AdaGrad", "adafactor_keras": "Adafactor"}
 # The paper's own end points, in %: the caption of its Figure 1 (BERT-Base after 500k steps, ResNet-50 after 90 epochs).
 PAPER_FINAL = {("bert", "nigt"): 70.91, ("bert", "adam"): 70.76, ("resnet", "nigt"): 76.37, ("resnet", "sgd"): 76.2}
+PAPER_RUNS = {"bert": ("BERT-Base", "500,000 steps"), "resnet": ("ResNet-50", "90 epochs")}
 EVALUATIONS = ("selection", "validation", "validation_x", "validation_bn")
 
 

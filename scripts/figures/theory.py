@@ -2,109 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from nigt.theory import drift, methods, problems
 from scripts.figures import style
 from scripts.figures.selection import pick, slope
+from scripts.figures.theory_names import METHODS, OBJECTIVES, PROBLEMS, problem
 
 if TYPE_CHECKING:
     from scripts.theory.tasks import Record
 
-LABELS = {
+LABELS = METHODS | {
     "nsgd": "normalized SGD, no momentum",
     "nsgdm": "with momentum (Theorem 1)",
     "nigt": "NIGT (Theorem 3)",
     "sgd": "SGD, η tuned",
-    "igt": "Arnold's IGT, η tuned",
-    "storm": "STORM",
-    "adaptive": "Algorithm 2, C as printed",
-    "adaptive_corrected": "Algorithm 2, C with 52",
+    "igt": "Arnold et al.'s transport, η tuned",
 }
 COLOURS = {
-    "nsgd": "#c44e52",
-    "nsgdm": "#6db3e8",
-    "nigt": "#0b2f7f",
-    "sgd": "#55a868",
-    "igt": "#8172b2",
-    "storm": "#937860",
-    "adaptive": "#e08214",
-    "adaptive_corrected": "#fdb863",
+    "nsgd": style.VERMILLION,
+    "nsgdm": style.SKY,
+    "nigt": style.COLOURS["nigt"],
+    "sgd": style.GREEN,
+    "igt": style.PURPLE,
+    "storm": style.COLOURS["other"],
+    "adaptive": style.ORANGE,
+    "adaptive_corrected": "black",
 }
+_MEAN, _LAST = r"mean of $\Vert\nabla F(w_t)\Vert$, $t \leq T$", r"$\Vert\nabla F(w_T)\Vert$"
 
 
 def momentum(records: Sequence[Record]) -> Figure:
     """One screen: the drift of section 2's counterexample, and where normalized SGD ends with skewed noise."""
-    figure, (left, right) = _axes(1, 2, (9.6, 4.6))
-    _drift_panel(left, records)
-    _rates_panel(right, records, "cos", "skewed", ("nsgd", "nsgdm", "nigt"), "last_grad_norm")
-    right.set_title("a rare large gradient (p = 0.1): the last iterate")
-    right.set_ylabel("‖∇F(w_T)‖")
-    right.axhline(2 * np.sqrt(0.1 / 0.9), color="0.4", linestyle=":", linewidth=1, label="σ√(p/(1 − p))")
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=2)
+    with style.figure((9.0, 4.0), legend__fontsize=8) as figure:
+        left, right = figure.subplots(1, 2)
+        _drift_panel(left, records)
+        for method in ("nsgd", "nsgdm", "nigt"):
+            own = _rate_records(records, "cos", "skewed", method, "last_grad_norm")
+            _line(right, own, method, f"{LABELS[method]}: slope {_signed(slope(own).value)}")
+        plateau = problems.oracle("cos", "skewed", 2.0).plateau
+        right.axhline(plateau, color="0.4", linestyle=":", linewidth=1, label="predicted: σ√(p/(1 − p))")
+        _scales(right, "$T$", _LAST)
+        right.set(title=f"{problem('cos', 'skewed')} (p = 0.1)", ylim=(0.004, 1))
+        right.legend(loc="lower left")
     return figure
 
 
 def rates(records: Sequence[Record]) -> Figure:
     """Theorems 1 and 3: measured, with the bounds dashed above; and the mean over d."""
-    problems_ = (
-        ("cos", "gaussian"),
-        ("cos", "skewed"),
-        ("cosill", "gaussian"),
-        ("gm", "gaussian"),
-        ("robust", "finite_sum"),
-    )
-    figure, panels = _axes(2, 3, (11.5, 8.4))
-    for axes, (objective, noise) in zip(panels.flat, problems_, strict=False):
-        _rates_panel(axes, records, objective, noise, ("nsgd", "nsgdm", "nigt"), "mean_grad_norm", bounds=True)
-        axes.set_title(f"{objective}, {noise.replace('_', ' ')} noise")
-    last = panels.flat[5]
-    for method in ("nsgdm", "nigt"):
-        own = pick(records, experiment="dimension", method=method, quantity="mean_grad_norm")
-        own.sort(key=lambda r: r.dim)
-        errors = [2 * r.stderr for r in own]
-        line = {"color": COLOURS[method], "label": LABELS[method], "marker": "o", "markersize": 3}
-        last.errorbar([r.dim for r in own], [r.value for r in own], errors, **line)
-    last.set(xscale="log", xlabel="d", ylabel="mean of ‖∇F(w_t)‖", title=f"cos_equal, R = σ = 1, T = {own[0].T:,}")
-    last.set_ylim(bottom=0)
-    last.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), fontsize=7)
+    with style.figure((9.0, 6.4), font__size=8.5, legend__fontsize=8, axes__titlesize=9) as figure:
+        panels = figure.subplots(2, 3)
+        for axes, (objective, noise) in zip(panels.flat, PROBLEMS, strict=False):
+            slopes = []
+            for method in ("nsgd", "nsgdm", "nigt"):
+                own = _rate_records(records, objective, noise, method, "mean_grad_norm")
+                slopes.append(_line(axes, own, method, f"slope {_signed(slope(own).value)}"))
+                oracle = problems.oracle(objective, noise, own[0].sigma)
+                if method != "nsgd":
+                    line = [methods.bound_of(method, oracle, r.T) for r in own]
+                    axes.plot([r.T for r in own], line, "--", color=COLOURS[method], linewidth=1)
+            _scales(axes, "$T$", _MEAN)
+            axes.set(title=problem(objective, noise, ",\n"), ylim=(axes.get_ylim()[0] / 3, None))  # room for the legend
+            axes.legend(handles=slopes, loc="lower left")
+        last = panels.flat[-1]
+        for method in ("nsgdm", "nigt"):
+            own = pick(records, experiment="dimension", method=method, quantity="mean_grad_norm")
+            _line(last, own, method, "", across="dim")
+        last.set(
+            xscale="log", xlabel="dimension $d$", ylabel=_MEAN, title=f"{OBJECTIVES['cos_equal']},\nT = {own[0].T:,}"
+        )
+        last.set_ylim(bottom=0)
+        for method in ("nsgd", "nsgdm", "nigt"):
+            last.plot([], [], "o-", markersize=3, color=COLOURS[method], label=LABELS[method])
+        for method, theorem in (("nsgdm", "Theorem 1"), ("nigt", "Theorem 3")):
+            last.plot([], [], "--", linewidth=1, color=COLOURS[method], label=f"bound of {theorem}")
+        figure.legend(
+            *last.get_legend_handles_labels(), loc="outside lower center", ncols=5, columnspacing=1.2, handlelength=1.6
+        )
     return figure
 
 
 def comparison(records: Sequence[Record]) -> Figure:
-    """All methods on `cos`, Gaussian noise."""
-    figure, (left, right) = _axes(1, 2, (11, 5.2))
-    for axes, noise in ((left, "gaussian"), (right, "skewed")):
-        present = {r.method for r in records if r.experiment == "rates" and (r.objective, r.noise) == ("cos", noise)}
-        _rates_panel(axes, records, "cos", noise, [name for name in LABELS if name in present], "mean_grad_norm")
-        axes.set_title(f"cos, {noise} noise, σ = 2")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=2)
+    """All methods on `cos`, Gaussian and skewed noise."""
+    with style.figure((9.0, 4.6), legend__fontsize=8) as figure:
+        left, right = figure.subplots(1, 2, sharey=True)
+        for axes, noise in ((left, "gaussian"), (right, "skewed")):
+            present = {r.method for r in pick(records, experiment="rates", objective="cos", noise=noise)}
+            for method in (name for name in LABELS if name in present):
+                _line(axes, _rate_records(records, "cos", noise, method, "mean_grad_norm"), method, LABELS[method])
+            _scales(axes, "$T$", _MEAN)
+            axes.set_title(problem("cos", noise))
+            axes.label_outer()
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
 def adaptivity(records: Sequence[Record]) -> Figure:
-    """Algorithm 2: the mean at fixed T over σ, and its own η_t and mean near a minimum."""
-    figure, (left, middle, right) = _axes(1, 3, (11.5, 3.9))
-    for method in ("adaptive", "adaptive_corrected"):
-        own = sorted(pick(records, experiment="order", method=method, quantity="mean_grad_norm"), key=lambda r: r.sigma)
-        left.errorbar([r.sigma for r in own], [r.value for r in own], [2 * r.stderr for r in own], marker="o",
-                      markersize=3, color=COLOURS[method], label=LABELS[method])  # fmt: skip
-    left.set(xlabel="σ, which it is not told", ylabel="mean of ‖∇F(w_t)‖", title=f"cos, T = {own[0].T:,}")
-    left.legend()
-    for axes, quantity, label in ((middle, "mean_grad_norm", "mean of ‖∇F(w_t)‖"), (right, "eta", "η_t")):
-        for sigma, colour in ((0.0, "#e08214"), (1.0, "#7f3b08")):
-            own = pick(records, experiment="near", method="adaptive", sigma=sigma, quantity=quantity)
-            own = [r for r in own if r.T > 1]
-            fit = slope(own)
-            name = f"σ = {sigma:g}: slope {fit.value:.3f}"
-            axes.loglog([r.T for r in own], [r.value for r in own], marker="o", markersize=3, color=colour, label=name)
-        axes.set(xlabel="t", ylabel=label, title="started near a minimum")
-        axes.legend()
+    """Algorithm 2 and NIGT: the mean at fixed T over σ; Algorithm 2's own η_t and mean near a minimum."""
+    with style.figure((9.0, 3.6), legend__fontsize=8) as figure:
+        left, middle, right = figure.subplots(1, 3)
+        order = pick(records, experiment="order", quantity="mean_grad_norm")
+        for method, setting in dict.fromkeys((r.method, r.setting) for r in order):
+            label = LABELS[method] if method != "nigt" else f"NIGT, {setting or 'told σ'}"
+            own = pick(order, method=method, setting=setting)
+            _line(left, own, method, label, across="sigma", linestyle="--" if setting else "-")
+        left.set(yscale="log", xlabel="σ", ylabel=_MEAN, title=f"cosines, T = {order[0].T:,}")
+        left.legend(loc="lower right")
+        near = pick(records, experiment="near", method="adaptive")
+        for axes, quantity, label in (
+            (middle, "mean_grad_norm", r"mean of $\Vert\nabla F(w_s)\Vert$, $s \leq t$"),
+            (right, "eta", r"$\eta_t$"),
+        ):
+            for sigma, colour in ((0.0, COLOURS["adaptive"]), (1.0, "black")):
+                own = [r for r in pick(near, sigma=sigma, quantity=quantity) if r.T > 1]
+                _line(axes, own, "adaptive", f"σ = {sigma:g}: slope {_signed(slope(own).value)}", color=colour)
+            _scales(axes, "$t$", label)
+            axes.set_title("Algorithm 2 near a minimum")
+            axes.legend(loc="lower left")
     return figure
 
 
@@ -116,37 +136,38 @@ FIGURES: dict[str, Callable[[Sequence[Record]], Figure]] = {
 }
 
 
-def _axes(rows: int, columns: int, size: tuple[float, float]):
-    with style.figure(size, dpi=120, legend__fontsize=7.5) as figure:
-        return figure, figure.subplots(rows, columns)
-
-
 def _drift_panel(axes: Axes, records: Sequence[Record]) -> None:
     own = pick(records, experiment="drift", quantity="drift", method="nsgdm")
     beta = [float(r.setting.split("beta=")[1]) for r in own]
+    (plain,) = pick(records, experiment="drift", quantity="drift", setting="p=0.25 beta=0")
+    axes.axhline(plain.value, color=COLOURS["nsgd"], label=f"no momentum: {plain.value:.3f} (1 − 2p = 0.5)")
     line = 1 - np.logspace(-0.5, -3.2, 60)
     predicted = [drift.predicted(0.25, float(b)) for b in line]
-    axes.loglog(1 - line, predicted, color="0.6", linestyle="--", label="predicted, ∝ √(1 − β)")
+    axes.plot(1 - line, predicted, color="0.6", linestyle="--", label="predicted, ∝ √(1 − β)")
     axes.errorbar([1 - b for b in beta], [r.value for r in own], [2 * r.stderr for r in own], fmt="o", markersize=4,
                   color=COLOURS["nsgdm"], label="measured, ± 2 standard errors")  # fmt: skip
-    (plain,) = pick(records, experiment="drift", quantity="drift", setting="p=0.25 beta=0")
-    axes.axhline(plain.value, color=COLOURS["nsgd"], label=f"without momentum: {plain.value:.3f} (1 − 2p = 0.5)")
-    axes.set(xlabel="1 − β", ylabel="drift per step, in η", title="∇F = 0 everywhere, p = 0.25: the walk away")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=1)
+    _scales(axes, "1 − β", "drift per step, in η")
+    axes.set(title="∇F = 0 everywhere (p = 0.25): the walk away", ylim=(0.0015, 1))
+    axes.legend(loc="lower right")
 
 
-def _rates_panel(axes, records, objective, noise, names, quantity, bounds=False) -> None:
-    for name in names:
-        chosen = {"experiment": "rates", "objective": objective, "noise": noise, "method": name}
-        own = pick(records, quantity=quantity, **chosen)
-        steps = [r.T for r in own]
-        fitted = slope(own).value
-        axes.errorbar(steps, [r.value for r in own], [2 * r.stderr for r in own], marker="o", markersize=3,
-                      color=COLOURS[name], label=f"{LABELS[name]}: slope {fitted:.3f}")  # fmt: skip
-        if bounds and name in ("nsgdm", "nigt"):
-            oracle = problems.oracle(objective, noise, own[0].sigma)
-            line = [methods.bound_of(name, oracle, t) for t in steps]
-            axes.plot(steps, line, color=COLOURS[name], linestyle="--", linewidth=1, label=f"{LABELS[name]}: bound")
-    axes.set(xscale="log", yscale="log", xlabel="T", ylabel="mean of ‖∇F(w_t)‖, t ≤ T")
-    if bounds:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), fontsize=7)
+def _rate_records(records, objective: str, noise: str, method: str, quantity: str) -> list[Record]:
+    return pick(records, experiment="rates", objective=objective, noise=noise, method=method, quantity=quantity)
+
+
+def _line(axes: Axes, own: Iterable[Record], method: str, label: str, across: str = "T", **changes):
+    """Values with two standard errors over T, or over another field."""
+    own = sorted(own, key=lambda r: getattr(r, across))
+    look = {"marker": "o", "markersize": 3, "color": COLOURS[method], "label": label} | changes
+    return axes.errorbar([getattr(r, across) for r in own], [r.value for r in own], [2 * r.stderr for r in own], **look)
+
+
+def _scales(axes: Axes, x: str, y: str) -> None:
+    """Both logarithmic, with numbers at the powers of ten alone."""
+    axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _signed(value: float) -> str:
+    """With a minus sign, not a hyphen."""
+    return f"{value:.3f}".replace("-", "−")

@@ -5,13 +5,13 @@ from matplotlib.figure import Figure
 
 from scripts.figures import style
 
-_COLOURS = {"Adam": style.COLOURS["baseline"], "LAMB": "0.55", "NIGT": style.COLOURS["nigt"]}
-_LONGER = "#c46a1b"
+_COLOURS = {"Adam": style.COLOURS["baseline"], "LAMB": style.COLOURS["other"], "NIGT": style.COLOURS["nigt"]}
+_LONGER = style.SKY
 
 
 def draw(rows: list[dict[str, str]]) -> Figure:
     """The figure of why.csv's rows (scripts/why)."""
-    with style.figure((7.2, 3.1)) as figure:
+    with style.figure((style.WIDTH, 3.4)) as figure:
         left, right = figure.subplots(1, 2)
         _draw_growth(left, [row for row in rows if row["what"] == "growth"])
         _draw_losses(right, [row for row in rows if row["what"] == "loss"])
@@ -28,8 +28,8 @@ def _draw_growth(axes: Axes, rows: list[dict[str, str]]) -> None:
     axes.axvline(1, color="0.6", lw=0.8)
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set_ylim(-0.5, len(kinds) - 0.5)
-    axes.set_xlabel("‖w‖ at the end / ‖w‖ at the start")
-    axes.set_title("How far the weights have grown", loc="left")
+    axes.set_xlabel("‖w‖ at the end, over ‖w‖ at the start")
+    axes.set_title("How far the weights have grown")
 
 
 def _draw_losses(axes: Axes, rows: list[dict[str, str]]) -> None:
@@ -37,10 +37,10 @@ def _draw_losses(axes: Axes, rows: list[dict[str, str]]) -> None:
         own = [(int(row["group"]), float(row["value"])) for row in rows if row["arm"] == arm]
         axes.plot(*zip(*own, strict=True), "o-", ms=3.5, lw=1.6, color=_colour(arm), label=arm)
     axes.set_xticks(range(1, 11))
-    axes.set_xlabel("tenths of the tokens, frequent to rare")
+    axes.set_xlabel("tenths of the masked tokens, frequent to rare")
     axes.set_ylabel("loss at the end [nats]")
     axes.set_ylim(bottom=0)
-    axes.set_title("Loss by the frequency of the token", loc="left")
+    axes.set_title("Loss by the frequency of the token")
 
 
 def _colour(arm: str) -> str:

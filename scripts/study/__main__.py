@@ -134,8 +134,7 @@ def main() -> int:
         study = Study(output, runner, values.workers, until, values.again)
         study.run(values.groups)
         status = study.status
-    report.write(output, f"{_COMMAND} --report")
-    print(f"study: {output}/study.md")
+    print("study:", *report.write(output, f"{_COMMAND} --report"))
     return status
 
 

@@ -41,7 +41,7 @@ class Arm(arms.Arm):
       full_length: Whether its tuning runs are as long as its final ones.
       beside: The arm that it stands beside, of its task; None: the NIGT of its group, or of its task.
       seeds: Of its final runs.
-      phase: Of those: "final" or "ablation".
+      phase: Of those: "final", which Figure 1 shows, or "ablation".
     """
 
     group: str
@@ -100,7 +100,7 @@ class Arm(arms.Arm):
 def _finer(name: str, gin_file: str, rates: tuple[float, ...], *axes: tuple[str, tuple[Value, ...]]) -> Arm:
     """A side of the main comparison between the decades: as many trials as the other's."""
     group = f"{gin_file.rpartition('/')[2].partition('_')[0]} finer grid"
-    fields = {"axes": axes, "rates": rates, "trials_of": name, "seeds": FINAL_SEEDS}
+    fields = {"axes": axes, "rates": rates, "trials_of": name, "seeds": FINAL_SEEDS, "phase": "final"}
     return Arm(f"{name}, finer grid", gin_file, group=group, **fields)
 
 
@@ -141,6 +141,7 @@ def _after(name: str, gin_file: str, rates: tuple[float, ...], *bindings: str) -
     """From the source's step 3,000, where it has left the plateau, with a fresh optimizer."""
     bindings += (*_AFTER, _from_source(3000))
     fields = {"rates": rates, "full_length": True, "seeds": FINAL_SEEDS}
+    fields |= {"phase": "final"} if name in ("NIGT", "Adam") else {}
     return Arm(f"{name}, after the plateau", gin_file, bindings, group="bert after the plateau", **fields)
 
 
@@ -160,8 +161,8 @@ ARMS = (
     Arm("NIGT", _NIGT_RESNET, group="resnet", seeds=FINAL_SEEDS, phase="final"),
     Arm("SGD", _SGD_RESNET, group="resnet", seeds=FINAL_SEEDS, phase="final"),
     # Three values of a second number for either: of NIGT the factor of section 5.1, of Adam β2 (section 5.2: 0.99).
-    Arm("NIGT", _NIGT_BERT, group="bert", axes=((_FACTOR, (10, 100, 1000)),), seeds=FINAL_SEEDS, phase="final"),
-    Arm("Adam", _ADAM_BERT, group="bert", axes=(("beta2", (0.9, 0.99, 0.999)),), seeds=FINAL_SEEDS, phase="final"),
+    Arm("NIGT", _NIGT_BERT, group="bert", axes=((_FACTOR, (10, 100, 1000)),), seeds=FINAL_SEEDS),
+    Arm("Adam", _ADAM_BERT, group="bert", axes=(("beta2", (0.9, 0.99, 0.999)),), seeds=FINAL_SEEDS),
     # Half a decade beside either side's best η0; one value more of the second number, whose best was its first or last.
     _finer("NIGT", _NIGT_BERT, (3.16e-3, 1e-2, 3.16e-2), (_FACTOR, (1, 10, 100, 1000))),
     _finer("Adam", _ADAM_BERT, (3.16e-4, 1e-3, 3.16e-3), ("beta2", (0.9, 0.99, 0.999, 0.9999))),
@@ -329,8 +330,7 @@ def find(task: str, name: str) -> Arm:
 
 # What study.md answers first: the question, and which arm stands beside which.
 HEADLINES = (
-    ("BERT from scratch, 6,000 steps", find("bert", "NIGT"), find("bert", "Adam")),
-    ("… on the finer grid", find("bert", "NIGT, finer grid"), find("bert", "Adam, finer grid")),
+    ("BERT from scratch, 6,000 steps", find("bert", "NIGT, finer grid"), find("bert", "Adam, finer grid")),
     ("… at the paper's own rates", find("bert", "NIGT at the paper's rate"), find("bert", "Adam at the paper's rate")),
     ("BERT from scratch, 24,000 steps", find("bert", "NIGT, 24000 steps"), find("bert", "Adam, 24000 steps")),
     ("BERT after the plateau", find("bert", "NIGT, after the plateau"), find("bert", "Adam, after the plateau")),
@@ -356,6 +356,12 @@ def family(ours: Arm, theirs: Arm) -> list[tuple[Arm, Arm]]:
         if (ours, theirs) in pairs:
             return pairs
     raise ValueError(f"{ours.name} − {theirs.name} is in no family; name it in scripts/study/plan.py")
+
+
+def is_nigt(arm: Arm) -> bool:
+    """Whether its runs are NIGT's, with whatever changes."""
+    others = any(binding.startswith("experiment.optimizer=") for binding in arm.bindings)
+    return arm.gin_file in (_NIGT_RESNET, _NIGT_BERT) and not others
 
 
 def is_continued(arm: Arm) -> bool:

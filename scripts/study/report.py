@@ -1,5 +1,6 @@
 """study.md and the figures, from runs.csv and curves.csv."""
 
+import collections
 import csv
 import math
 import pathlib
@@ -9,7 +10,7 @@ from scripts import markdown
 from scripts.figures import arms as arms_figure
 from scripts.figures import figure1, style
 from scripts.figures import sweep as sweep_figure
-from scripts.figures.table import TASKS, commits
+from scripts.figures.table import commits
 from scripts.study import choice, plan, plateau
 from scripts.study.comparison import LEVEL, MARGIN, Comparison, Judged, Sample, bootstrap, coverage, shown
 from scripts.sweep.grid import Point
@@ -17,6 +18,22 @@ from trainers.checkout import ROOT
 from trainers.running.directory import write_atomically
 
 _TASKS = ("bert", "resnet")
+# Arms of the ResNet by name, and what the figures call them: NIGT without one of its parts, and other optimizers.
+_PARTS = {
+    "no transport": "no transport (x = w)",
+    "global norm": "one norm over all layers",
+    "no weight norm": "no scaling by ‖w‖",
+    "no weight norm, factor 1": "no scaling by ‖w‖,\nbiases at η₀",
+    "no normalization": "neither normalized nor scaled",
+    "no normalization, factor 1": "neither normalized nor scaled,\nbiases at η₀",
+}
+_CALLED = {
+    "no transport": "transport",
+    "global norm": "a norm for each layer",
+    "no weight norm": "scaling by ‖w‖",
+    "no normalization": "normalized, scaled steps",
+}
+_OTHERS = {"SGD with NIGT's schedule": "SGD"} | {arm.name: arm.name for arm in plan.arms_of("resnet baselines")}
 _COLUMNS = ("arm", "point", "n", "accuracy at w, mean [bootstrap 95 %]", "seeds", "beside", "beside − arm [Welch 95 %]")
 _COLUMNS += ("p (Holm)", "beside is", "[bootstrap 95 %]", "steps", "wall time, evaluations included", "state")
 
@@ -36,8 +53,8 @@ def judge(ours: plan.Arm, theirs: plan.Arm, finished: dict[str, choice.Finished]
     return Judged(family[pairs.index((ours, theirs))], tuple(family))
 
 
-def write(output: pathlib.Path, command: str) -> None:
-    """Writes study.md, figure1.png, arms.png and sweep.png into the results directory, as far as there are runs.
+def write(output: pathlib.Path, command: str) -> list[pathlib.Path]:
+    """Writes study.md and its figures into the results directory, as far as there are runs; returns the files.
 
     Args:
       command: For the first line.
@@ -46,7 +63,7 @@ def write(output: pathlib.Path, command: str) -> None:
     lines = [f"Made by `{command}`, from runs at {commits([run.row for run in finished.values()])}.", ""]
     hours = sum(float(run.row["wall_s"]) for run in finished.values()) / 3600
     lines += [
-        "[PROTOCOL.md](PROTOCOL.md) has the rules. What is “not run”, `make study` goes on with.",
+        "[PROTOCOL.md](PROTOCOL.md) has the rules. `make study` runs what is “not run”.",
         f"All {len(finished)} runs took {hours:.1f} hours in sum, one thread each, evaluations included.",
         "",
     ]
@@ -57,18 +74,20 @@ def write(output: pathlib.Path, command: str) -> None:
     lines += [
         "",
         "State: numbers of the optimizer kept for each parameter, from results/bench/optimizers.csv. (edge): a tuned",
-        "number is the first or last that was tried. *: at another arm's tuned point, not tuned anew. Each interval is",
-        f"that of one comparison; the word goes by Holm's correction of Welch's p over the table, at {LEVEL:.0%}.",
+        "number is the first or last that was tried. *: at another arm's tuned point, not tuned again. Each interval",
+        f"is that of one comparison; the word goes by Holm's correction of Welch's p over the table, at {LEVEL:.0%}.",
         "With so few seeds the bootstrap's interval is too narrow: of normal draws it holds the true difference",
         f"{coverage(5, 5):.0%} of the time with 5 and 5, {coverage(5, 3):.0%} with 5 and 3 (simulated).",
         "",
     ]
     lines += ["## When BERT leaves its plateau", "", *plateau.section(finished), ""]
     lines += _at_x(finished)
+    written = [output / "study.md"]
     for name, (alt, figure) in _figures(output, finished).items():
-        style.save(figure, output / name)
+        written += style.save(figure, output / name)
         lines += [f"![{alt}]({name})", ""]
-    write_atomically(output / "study.md", "\n".join(lines))
+    write_atomically(written[0], "\n".join(lines))
+    return written
 
 
 def _at_x(finished: dict[str, choice.Finished]) -> list[str]:
@@ -105,27 +124,44 @@ def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict
     phases = {run.row["phase"] for run in finished.values() if run.row["status"] == "ok"}
     if "final" in phases:
         found["figure1.png"] = ("Figure 1 at laptop scale", figure1.draw(output, partial=True))
-    if panels := _panels(finished):
-        found["arms.png"] = ("what carries the result", arms_figure.draw(panels, MARGIN))
+    for name, title_of, named in (("ablations", _rests_on, _PARTS), ("optimizers", _beside_others, _OTHERS)):
+        if rows := _rows(named, finished):
+            title, nigt = title_of(rows), sample(plan.find("resnet", "NIGT"), finished).values
+            found[f"{name}.png"] = (title, arms_figure.draw(title, nigt, list(rows.values()), MARGIN))
     if "tune" in phases:
-        found["sweep.png"] = ("every trial", sweep_figure.draw(output))
+        found["sweep.png"] = ("accuracy over η0", sweep_figure.draw(output))
     return found
 
 
-def _panels(finished: dict[str, choice.Finished]) -> dict[str, list[arms_figure.Row]]:
-    """The arms that have been run, by the NIGT that they stand beside, itself first; not those of Figure 1 alone."""
-    panels = {}
-    for nigt in (arm for arm in plan.ARMS if plan.reference(arm) == arm):
-        beside = [arm for arm in plan.ARMS if plan.reference(arm) == nigt and sample(arm, finished).is_complete]
-        if len(beside) < 3 or not sample(nigt, finished).values or beside[0] != nigt:
-            continue
-        rows = []
-        for arm in beside:
-            found = Comparison(sample(nigt, finished), sample(arm, finished))
-            low, high = found.welch
-            rows.append(arms_figure.Row(_name(arm), found.theirs.values, (-high, -low), found.theirs.diverged))
-        panels[TASKS[nigt.task] + nigt.name.removeprefix("NIGT")] = rows
-    return panels
+def _rows(named: dict[str, str], finished: dict[str, choice.Finished]) -> dict[str, arms_figure.Row]:
+    """The arms of the ResNet that have been run, by name, under what the figure calls them."""
+    nigt, rows = plan.find("resnet", "NIGT"), {}
+    for name, shown_as in named.items():
+        found = judge(nigt, plan.find("resnet", name), finished)
+        if found.word != "not run":
+            (low, high), theirs = found.comparison.welch, found.comparison.theirs
+            word = {"better": "worse", "worse": "better", "matches": "same"}.get(found.word, found.word)
+            rows[name] = arms_figure.Row(shown_as, theirs.values, (-high, -low), theirs.diverged, word)
+    return rows
+
+
+def _rests_on(rows: dict[str, arms_figure.Row]) -> str:
+    """The title of the ablations: the parts without which NIGT is worse in every arm, and those without which it is
+    the same."""
+    words: dict[str, set[str]] = {}
+    for name, row in rows.items():
+        words.setdefault(_CALLED[name.partition(",")[0]], set()).add(row.word)
+    carry, idle = ([part for part, found in words.items() if found == {word}] for word in ("worse", "same"))
+    on = " and ".join(carry) + ", " * bool(carry and idle) + "not on " * bool(idle) + " or ".join(idle)
+    return f"On the ResNet, NIGT rests on {on}" if carry else "NIGT on the ResNet without one of its parts"
+
+
+def _beside_others(rows: dict[str, arms_figure.Row]) -> str:
+    """The title of the optimizers: how many are what."""
+    counts = collections.Counter(row.word for row in rows.values())
+    words = {"better": "better", "worse": "worse", "same": "the same", "undecided": "undecided"}
+    told = ", ".join(f"{counts[word] or 'none'} {text}" for word, text in words.items())
+    return f"{len(rows)} optimizers tuned with NIGT's schedule (ResNet): {told}"
 
 
 def _with_reference(group: str) -> list[plan.Arm]:

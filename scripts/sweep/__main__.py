@@ -19,6 +19,7 @@ from scripts.sweep import grid
 from scripts.sweep.training import Training, Trainings
 from trainers import data_folder, gin_files, names
 from trainers.checkout import ROOT
+from trainers.exit_status import ExitStatus
 
 
 def _define_flags() -> None:
@@ -69,10 +70,17 @@ def main() -> int:
     study = queue.Queue(storage, f"{scale} {arm.name} s{values.seed}", settings, runs)
     study.enqueue(points)
     runner = Trainings(runs, output, values.threads, command)
+    many = f"{len(points)} points" if len(points) > 1 else "1 point"
+    command_line.say(f"sweep: {many}; their runs, each with a train.log, are in {runs}", sys.stdout)
     status = workers.work(study, trials, runner, values.workers)
-    for point, outcome in study.outcomes().items():
-        print(f"sweep: {point.name}: {outcome}")
-    print(f"sweep: {output}/table.md, runs.csv, curves.csv and logs/")
+    outcomes = study.outcomes()
+    for point, outcome in outcomes.items():
+        command_line.say(f"sweep: {point.name}: {outcome}", sys.stdout)
+    if any(outcome.has_result for outcome in outcomes.values()):  # the first result makes the files
+        command_line.say(f"sweep: {output}/table.md, runs.csv, curves.csv and logs/", sys.stdout)
+    if status in (ExitStatus.INTERRUPTED, ExitStatus.BAD_INPUT):
+        mended = "when that is mended, " if status == ExitStatus.BAD_INPUT else ""
+        command_line.say(f"sweep: {study.left(trials)} of {many} left; {mended}the same command goes on", sys.stdout)
     return status
 
 

@@ -195,6 +195,11 @@ class Outcome:
     selection: float | None = None
 
     @property
+    def has_result(self) -> bool:
+        """Whether it ended, or diverged: it is in the results."""
+        return self.state in _RESULTS
+
+    @property
     def has_failed(self) -> bool:
         """Whether it ended without a result."""
         return self.state == TrialState.FAIL

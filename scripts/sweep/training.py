@@ -109,9 +109,10 @@ class Trainings:
         seconds = time.monotonic() - begun
         with self._lock:
             self._processes.remove(process)
+            is_stopped = self._stopped and process.returncode == -signal.SIGTERM  # before it could take the signal
         message = (errors.strip().splitlines() or ["no message"])[-1]
         try:
-            status = ExitStatus(process.returncode)
+            status = ExitStatus.INTERRUPTED if is_stopped else ExitStatus(process.returncode)
         except ValueError:  # a signal
             status, message = ExitStatus.FAILED, f"ended by signal {-process.returncode}"
         if status in (ExitStatus.DONE, ExitStatus.DIVERGED):

@@ -1,7 +1,9 @@
 """The workers of a sweep: each claims what waits, runs it and records how it ended."""
 
+import sys
 import threading
 
+from data import command_line
 from scripts.sweep import grid, queue
 from scripts.sweep.training import Ended, Pace, Training, Trainings, in_threads, stop_on_signals
 from trainers.exit_status import ExitStatus
@@ -24,7 +26,7 @@ def work(study: queue.Queue, trials: dict[grid.Point, Training], runner: Trainin
                     return
                 stopping.wait(queue.POLL_SECONDS)
                 continue
-            print(f"sweep: {trials[claimed.point].name} started", flush=True)
+            print(f"sweep: {claimed.point.name} started", flush=True)
             with claimed:
                 ended = runner.run(trials[claimed.point])
                 is_ours = claimed.tell(ended)
@@ -32,12 +34,12 @@ def work(study: queue.Queue, trials: dict[grid.Point, Training], runner: Trainin
                 stop()
             value = "" if ended.selection is None else f" {ended.selection:.4f} on selection"
             problem = f": {ended.message}" if ended.status in (ExitStatus.FAILED, ExitStatus.BAD_INPUT) else ""
-            line = f"sweep: {trials[claimed.point].name} {ended.status.name.lower()}{value}{problem}"
+            line = f"sweep: {claimed.point.name} {ended.status.name.lower()}{value}{problem}"
             if not is_ours:
                 line += "; another worker had taken it for dead and claimed it again: one result counts"
             if ended.status not in (ExitStatus.BAD_INPUT, ExitStatus.INTERRUPTED):
                 line += f"; {pace.after(ended, study.left(trials))}"
-            print(line, flush=True)
+            command_line.say(line, sys.stdout)
             if ended.status == ExitStatus.BAD_INPUT and is_ours:
                 bad.append(ended)
                 stop()

@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("theory: interrupted; the same command goes on", file=sys.stderr)
         return 4
-    print(f"theory: wrote {folder}/report.md")
+    print("theory: wrote", *sorted(str(path) for path in folder.iterdir()))
     return 0
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from nigt.theory import methods, problems
 from scripts import markdown
 from scripts.figures.selection import one, pick, slope
+from scripts.figures.theory_names import METHODS, NOISES, OBJECTIVES, PROBLEMS, problem
 from scripts.theory import acceptance
+from scripts.theory.plan import FIXED
 from scripts.theory.tasks import Record
 
 
@@ -25,7 +27,7 @@ def momentum(records: Sequence[Record]) -> str:
     return (
         f"Section 2's counterexample has ∇F = 0 everywhere. Normalized SGD walks away by {number(plain)} η a step; "
         f"with momentum by {drifts} (n = {slow[0].replicates}): like √(1 − β), and never 0 for a fixed β.\n\n"
-        f"On `cos` with a rare large gradient, at T = {end.T:,} (n = {end.replicates}), the last iterate of "
+        f"On {problem('cos', 'skewed', ' with ')}, at T = {end.T:,} (n = {end.replicates}), the last iterate of "
         f"normalized SGD without momentum has ‖∇F‖ = {number(end)}: there the common gradient turns around "
         f"(σ√(p/(1 − p)) = {acceptance.PLATEAU:.4g}), whatever T. With Theorem 1's momentum it is "
         f"{number(pick(records, method='nsgdm', **last)[-1])}, with NIGT "
@@ -47,30 +49,40 @@ def negative(records: Sequence[Record]) -> list[str]:
 
 
 def _sgd(records: Sequence[Record]) -> list[str]:
-    tuned = pick(records, experiment="tuned", quantity="mean_grad_norm")
     lines = []
-    for objective in ("cos", "cosill"):
-        for length in sorted({r.T for r in tuned}):
-            own = sorted((r for r in tuned if (r.objective, r.T) == (objective, length)), key=lambda r: r.value)
-            values = ", ".join(f"{r.method} {number(r)}" for r in own)
-            edge = ", ".join(r.method for r in own if "edge" in r.setting)
-            edge = f" At the edge of the grid: {edge}." if edge else ""
-            rank = "the smallest" if own[0].method == "sgd" else f"not the smallest ({own[0].method} is)"
-            lines.append(
-                f"**Plain SGD, tuned**, on `{objective}`, T = {length:,}, every η tuned on the same grid (n = "
-                f"{own[0].replicates}): its mean is {rank}: {values}.{edge}"
-            )
+    for objective, length in acceptance.comparisons(records):
+        chosen = pick(records, experiment="tuned", objective=objective, T=length)
+        alphas = ", ".join(f"{r.value:g} ({METHODS[r.method]})" for r in chosen if r.quantity == "alpha")
+        edge = ", ".join(dict.fromkeys(METHODS[r.method] for r in chosen if "edge" in r.setting))
+        edge = f" At the edge of the grid: {edge}." if edge else ""
+        means, lasts = (
+            _ranked(acceptance.tuned(records, objective, length, quantity))
+            for quantity in ("mean_grad_norm", "last_grad_norm")
+        )
+        lines.append(
+            f"**Plain SGD, tuned**, on {OBJECTIVES[objective]}, T = {length:,}, all methods tuned for the smallest "
+            f"mean: its mean is {means}. Its last iterate is {lasts}. The best α: {alphas}.{edge}"
+        )
     return lines
+
+
+def _ranked(own: Sequence[Record]) -> str:
+    """Where SGD stands among records that are sorted by value, and all of them."""
+    values = ", ".join(f"{METHODS[r.method]} {number(r)} (n = {r.replicates})" for r in own)
+    near = own[1].value - own[0].value < 2 * math.hypot(own[0].stderr, own[1].stderr)
+    tie = ", by less than two standard errors" if near else ""
+    rank = "the smallest" if own[0].method == "sgd" else f"not the smallest (but {METHODS[own[0].method]}'s)"
+    return f"{rank}{tie}: {values}"
 
 
 def _gaussian(records: Sequence[Record]) -> str:
     parts = []
-    for objective, noise in acceptance.PROBLEMS:
+    for objective, noise in PROBLEMS:
         if noise == "gaussian":
             plain, moved = (acceptance.rates(records, method, objective, noise) for method in ("nsgd", "nsgdm"))
             common = sorted({r.T for r in plain} & {r.T for r in moved})
             ratios = [one(plain, T=t).value / one(moved, T=t).value for t in common]
-            parts.append(f"{min(ratios):.2f}–{max(ratios):.2f} on `{objective}`")
+            parts.append(f"{min(ratios):.2f}–{max(ratios):.2f} on {OBJECTIVES[objective]}")
     plain = acceptance.rates(records, "nsgd", "robust", "finite_sum")[-2:]
     moved = [one(acceptance.rates(records, "nsgdm", "robust", "finite_sum"), T=r.T) for r in plain]
     last = [math.log(b.value / a.value) / math.log(b.T / a.T) for a, b in (plain, moved)]
@@ -78,24 +90,20 @@ def _gaussian(records: Sequence[Record]) -> str:
     return (
         "**Gaussian noise does not break normalized SGD without momentum.** Its mean divided by that of Theorem 1's "
         f"settings, over all T: {', '.join(parts)}. Symmetric noise has no bias of direction at a critical point, and "
-        "α = 1 lets η be larger. Skewed noise needs the momentum; single examples of `robust`, with its outliers, are "
-        f"skewed, too: from T = {plain[0].T:,} to {plain[1].T:,} the slope is {last[0]:.2f} without momentum and "
-        f"{last[1]:.2f} with Theorem 1's, so {flat}."
+        "α = 1 lets η be larger. Skewed noise needs the momentum; single examples of the robust regression, with its "
+        f"outliers, are skewed, too: from T = {plain[0].T:,} to {plain[1].T:,} the slope is {last[0]:.2f} without "
+        f"momentum and {last[1]:.2f} with Theorem 1's, so {flat}."
     )
 
 
 def _batches(records: Sequence[Record]) -> str:
-    own = pick(records, experiment="batch", quantity="last_grad_norm")
-    longest = own[-1].T
     parts = []
-    for batch in sorted({r.batch for r in own}):
-        line = pick(own, batch=batch)
-        fit = slope(line)
-        parts.append(f"{batch}: {number(line[-1])} (slope {fit.value:.2f} ± {fit.stderr:.1g})")
+    for line in acceptance.batches(records):
+        floor, _ = acceptance.floor_and_rest(line[-1])
+        parts.append(f"{line[-1].batch}: {number(line[-1])} at T = {line[-1].T:,} (floor {floor:.3g})")
     return (
-        f"**Batches lower the plateau of skewed noise.** ‖∇F(w_T)‖ without momentum at T = {longest:,} steps (n = "
-        f"{own[-1].replicates}) by batch size, with its slope from T = {own[0].T:,}: {'; '.join(parts)}. Where the "
-        "slope is not clearly negative, the batch has moved the plateau and not removed it."
+        "**A fixed batch lowers the plateau of skewed noise and does not remove it**, whatever T; but it need not grow "
+        f"like T. ‖∇F(w_T)‖ without momentum by batch size: {'; '.join(parts)}. See “Fixed batches”."
     )
 
 
@@ -126,21 +134,21 @@ def _slow(records: Sequence[Record]) -> str:
         both = [one(own, method=name, T=length).value / nigt.value for name in ("adaptive", "adaptive_corrected")]
         parts.append(f"{both[0]:.2f} and {both[1]:.2f} at T = {length:,}")
     return (
-        "**Algorithm 2 is slow at first.** Its mean on `cos`, Gaussian noise, divided by NIGT's with Theorem 3's "
-        f"settings, with C as printed and with 52: {', '.join(parts)}. D = (26/7)^{{7/3}}·g² or (52/7)^{{7/3}}·g² "
-        "keeps η_t small, and the way to a minimum takes long."
+        f"**Algorithm 2 is slow at first.** Its mean on {problem('cos', 'gaussian', ' with ')}, divided by NIGT's with "
+        f"Theorem 3's settings, with C as printed and with 52: {', '.join(parts)}. D = (26/7)^{{7/3}}·g² or "
+        "(52/7)^{7/3}·g² keeps η_t small, and the way to a minimum takes long."
     )
 
 
 def _others(records: Sequence[Record]) -> str:
     own = [r for r in pick(records, experiment="rates", objective="cos", noise="gaussian", quantity="mean_grad_norm")]
     last = sorted((r for r in own if r.T == max(s.T for s in own)), key=lambda r: r.value)
-    values = ", ".join(f"{r.method} {number(r)}" for r in last)
+    values = ", ".join(f"{METHODS[r.method]} {number(r)}" for r in last)
     return (
-        f"**Methods outside the paper's theory** on `cos`, Gaussian noise, T = {last[0].T:,} (n = "
-        f"{last[0].replicates}), smallest mean first: {values}. Near a minimum `cos` is nearly quadratic, which is "
-        "what igt (Arnold et al.'s transport) was made for; no bound covers it off quadratics, and at t = 10 its "
-        "momentum is biased there (acceptance table)."
+        f"**Methods outside the paper's theory** on {problem('cos', 'gaussian', ' with ')}, T = {last[0].T:,} (n = "
+        f"{last[0].replicates}), smallest mean first: {values}. Near a minimum the cosines are nearly quadratic, which "
+        "is what Arnold et al.'s transport was made for; no bound covers it off quadratics, and at t = 10 its momentum "
+        "is biased there (acceptance table)."
     )
 
 
@@ -159,7 +167,7 @@ def _loose(records: Sequence[Record]) -> str:
 def rates(records: Sequence[Record]) -> str:
     """Slopes, and Theorem 3 over Theorem 1."""
     lines = []
-    for objective, noise in acceptance.PROBLEMS:
+    for objective, noise in PROBLEMS:
         own = {m: acceptance.rates(records, m, objective, noise) for m in ("nsgd", "nsgdm", "nigt")}
         fits = {method: slope(line) for method, line in own.items()}
         ratios = [a.value / b.value for a, b in zip(own["nigt"], own["nsgdm"], strict=True)]
@@ -167,7 +175,7 @@ def rates(records: Sequence[Record]) -> str:
         longest = f"{own['nigt'][-1].T:,}"
         if own["nsgd"][-1].T != own["nigt"][-1].T:
             longest += f"; without momentum {own['nsgd'][-1].T:,}"
-        lines.append([f"{objective}, {noise}", *cells, f"{ratios[0]:.2f} → {ratios[-1]:.2f}", longest])
+        lines.append([problem(objective, noise), *cells, f"{ratios[0]:.2f} → {ratios[-1]:.2f}", longest])
     header = (
         "problem",
         "slope without momentum",
@@ -187,17 +195,48 @@ def comparison(records: Sequence[Record]) -> str:
         steps = sorted({r.T for r in own})
         for method in dict.fromkeys(r.method for r in own):
             cells = [number(*r) if (r := [s for s in own if (s.method, s.T) == (method, t)]) else "" for t in steps]
-            lines.append([noise, method, *cells])
-    return markdown.table(("cos, noise", "method", *(f"T = {t:,}" for t in steps)), lines)
+            lines.append([NOISES[noise], METHODS[method], *cells])
+    return markdown.table(("cosines with", "method", *(f"T = {t:,}" for t in steps)), lines)
 
 
 def adaptivity(records: Sequence[Record]) -> str:
-    """Algorithm 2's means over σ, and with both C."""
-    own = pick(records, experiment="order", quantity="mean_grad_norm")
-    sigmas = sorted({r.sigma for r in own})
-    lines = [
-        [method, *(number(one(own, method=method, sigma=sigma)) for sigma in sigmas)]
-        for method in ("adaptive", "adaptive_corrected")
-    ]
-    header = (f"cos, T = {own[0].T:,}, n = {max(r.replicates for r in own)}", *(f"σ = {s:g}" for s in sigmas))
-    return markdown.table(header, lines)
+    """The means of Algorithm 2 and of NIGT over σ, and how much each grows."""
+    lines, grown, growths = [], [], []
+    for method, fixed, name in (
+        ("adaptive", False, METHODS["adaptive"]),
+        ("adaptive_corrected", False, METHODS["adaptive_corrected"]),
+        ("nigt", False, "NIGT, told σ"),
+        ("nigt", True, f"NIGT, {FIXED}"),
+    ):
+        own = acceptance.order(records, method, fixed)
+        lines.append([name, *(number(r) for r in own)])
+        value, error = acceptance.growth(records, method, fixed)
+        growths.append(value)
+        grown.append(f"{value:.3g} ± {error:.1g} times ({name})")
+    header = (f"cosines, T = {own[0].T:,}, n = {own[-1].replicates}", *(f"σ = {r.sigma:g}" for r in own))
+    return (
+        f"{markdown.table(header, lines)}\n\nFrom σ = {own[1].sigma:g} to {own[-1].sigma:g} the mean grows by "
+        f"{', '.join(grown)}. The last does not adapt; Algorithm 2, which is told g and not σ, gains "
+        f"{'more' if min(growths[:2]) > growths[-1] else 'no more'} than it where there is little noise, though g does "
+        "not bound this noise and Theorem 4 does not cover it."
+    )
+
+
+def batches(records: Sequence[Record]) -> str:
+    """Measured and predicted ‖∇F(w_T)‖ of fixed batches, with their floors."""
+    lines, steps = [], sorted({r.T for own in acceptance.batches(records) for r in own})
+    for own in acceptance.batches(records):
+        at = {r.T: f"{number(r)} ({acceptance.floor_and_rest(r)[1]:.3g})" for r in own}
+        floor, _ = acceptance.floor_and_rest(own[0])
+        lines.append([str(own[0].batch), f"{floor:.3g}", *(at.get(t, "") for t in steps)])
+    source = problems.oracle("cos", "skewed", own[0].sigma)
+    return (
+        f"{markdown.table(('B', 'floor', *(f'T = {t:,}' for t in steps)), lines)}\n\n‖∇F(w_T)‖ of normalized SGD "
+        f"without momentum on {problem('cos', 'skewed', ' with ')}, n = {own[0].replicates}; in brackets, what is "
+        "predicted for this T. Along u the gradient of a batch is G + c·(p − K/B), K ~ Bin(B, p), c = σ/√(p(1 − p)) = "
+        f"{source.size:.3g}. A normalized step takes its sign, which is as often up as down where G = c·(median of K/B "
+        "− p). So the floor is c·|median − B·p|/B: 0 where B·p is an integer (B = 20, the control), and at most c·ln "
+        "2/B. A gradient below ε needs a batch that grows like 1/ε for this noise: no fixed batch is enough but by "
+        "chance, and none has to grow like T. The floor shows once η is small enough; until then G, a walk of ±η, "
+        "spreads around it (the prediction is the mean of this walk)."
+    )

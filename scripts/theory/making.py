@@ -31,8 +31,10 @@ def run(quick: bool, workers: int, output: pathlib.Path, cache: pathlib.Path, co
     records = [record for own in done for record in own.records]
     made = {"command": command, "quick": quick, **git_state(), "source": execution.source_digest(), "seed": tasks.SEED}
     made |= {"device": describe_device(1), "workers": workers, "tasks": len(done)}
+    batches = [own.seconds for task, own in zip(todo, done, strict=True) if task.experiment == "batch"]
     # A task that the cache held counts with the time that it took then.
-    made |= {"task_seconds": round(sum(own.seconds for own in done)), "wall_seconds": round(time.monotonic() - start)}
+    made |= {"task_seconds": round(sum(own.seconds for own in done)), "batch_seconds": round(sum(batches))}
+    made |= {"wall_seconds": round(time.monotonic() - start)}
     write_atomically(output / "measurements.csv", tables.as_csv(tables.record_rows(records), tables.RECORD_COLUMNS))
     write_atomically(output / "made.json", json.dumps(made, indent=2) + "\n")
     return rewrite(output)

@@ -1,8 +1,9 @@
 """What `make theory` measures, in full and quick."""
 
-from scripts.theory.tasks import Task
+from scripts.theory.tasks import FIXED_SIGMA, Task
 
 SIGMA = {"cos": 2.0, "gm": 1.0, "cosill": 1.0, "robust": 0.0}  # robust's follows from its data
+FIXED = f"settings of σ = {FIXED_SIGMA:g}"  # of the method that Algorithm 2's adapting is held against
 NEAR = 0.01  # on w_1: Algorithm 2's own rates, without the way to the minimum
 
 
@@ -17,6 +18,7 @@ def full() -> list[Task]:
         compare=(10_000, 100_000),
         order=100_000,
         dimension=(10_000, 32),
+        batch=((1000, 10_000, 100_000), (1_000_000, 10_000_000)),
     )
 
 
@@ -31,6 +33,7 @@ def quick() -> list[Task]:
         compare=(1000,),
         order=3000,
         dimension=(1000, 32),
+        batch=((1000,), (10_000,)),
     )
 
 
@@ -42,6 +45,7 @@ def _plan(
     compare: tuple[int, ...],
     order: int,
     dimension: tuple[int, int],
+    batch: tuple[tuple[int, ...], tuple[int, ...]],
 ) -> list[Task]:
     """All tasks.
 
@@ -50,9 +54,10 @@ def _plan(
       replicates: n by T.
       drift: Steps without and with momentum, and n.
       transport: n.
-      compare: T at which every method's learning rate is tuned on the same grid.
-      order: T at which Algorithm 2 is compared over σ.
+      compare: T at which every method's η is tuned on the same grid, and α where it has one.
+      order: T at which Algorithm 2 and NIGT are compared over σ.
       dimension: T and n of the runs over d.
+      batch: T of all batch sizes, and of those alone whose floor a long run is needed for.
     """
     tasks = _rates(steps, replicates) + _algorithm2(steps, replicates, order)
     plain, momentum, count = drift
@@ -67,9 +72,10 @@ def _plan(
     for dim in (1, 10, 100, 1000):
         for method in ("nsgdm", "nigt"):
             tasks.append(Task("run", "dimension", method, *dimension, "cos_equal", sigma=1.0, dim=dim))
-    for batch in (1, 4, 16, 64, 256):
-        for length in (t for t in steps if 1000 <= t <= 100_000):
-            tasks.append(Task("run", "batch", "nsgd", length, 32, noise="skewed", sigma=SIGMA["cos"], batch=batch))
+    every, longer = batch
+    for size in (1, 4, 16, 20, 64, 256):
+        for length in every + (longer if size > 4 else ()):
+            tasks.append(Task("run", "batch", "nsgd", length, 32, noise="skewed", sigma=SIGMA["cos"], batch=size))
     for objective in ("cos", "cosill"):
         for length in compare:
             for method in ("nsgd", "nsgdm", "nigt", "sgd"):
@@ -116,8 +122,10 @@ def _algorithm2(steps: tuple[int, ...], replicates: dict[int, int], order: int) 
         tasks.append(Task("run", "near", "adaptive", last, own, marks=marks, **near))
         tasks.append(Task("run", "near", "adaptive_corrected", shorter, own, marks=below, **near))
     for sigma in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0):
-        for method in ("adaptive", "adaptive_corrected"):
-            tasks.append(Task("run", "order", method, order, 1 if sigma == 0 else 16, sigma=sigma))
+        count = 1 if sigma == 0 else 16
+        for method in ("adaptive", "adaptive_corrected", "nigt"):
+            tasks.append(Task("run", "order", method, order, count, sigma=sigma))
+        tasks.append(Task("fixed", "order", "nigt", order, count, sigma=sigma, setting=FIXED))
     return tasks
 
 

@@ -10,6 +10,7 @@ from nigt.theory import drift, methods, problems, runs, transport, tuning
 from nigt.theory.oracles import Oracle
 
 SEED = 2020  # with a checksum of the task, of everything random in it
+FIXED_SIGMA = 4.0  # that a "fixed" method's settings are for, whatever the noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Task:
     """What to measure; also the key under which it is kept.
 
     Attributes:
-      kind: run, tuned, drift or transport.
+      kind: run, fixed (run, with the settings of σ = FIXED_SIGMA), tuned, drift or transport.
       experiment, objective, noise, sigma, dim, batch, method, replicates: As in Record.
       steps: T.
       marks: Further steps of the same run to report.
@@ -120,7 +121,7 @@ def gradient_bound(oracle: Oracle, method: str) -> float:
 def execute(task: Task) -> list[Record]:
     """Measures a task."""
     kinds: dict[str, Callable[[Task], list[Record]]]
-    kinds = {"run": _run, "tuned": _tuned, "drift": _drift, "transport": _transport}
+    kinds = {"run": _run, "fixed": _run, "tuned": _tuned, "drift": _drift, "transport": _transport}
     return kinds[task.kind](task)
 
 
@@ -137,6 +138,7 @@ def _run(task: Task) -> list[Record]:
         task.steps,
         np.tile(oracle.objective.start, (task.replicates, 1)),
         gradient_bound=gradient_bound(oracle, task.method) if bounded else None,
+        told=_oracle(dataclasses.replace(task, sigma=FIXED_SIGMA)) if task.kind == "fixed" else None,
     )
     marks = {*task.marks, *([1] if bounded else [])}
     trace = runs.run(method, oracle, np.random.default_rng(task.seed), task.steps, sorted(marks))
@@ -155,13 +157,16 @@ def _run(task: Task) -> list[Record]:
 
 def _tuned(task: Task) -> list[Record]:
     trials = 4 if task.steps > 10_000 else 8
-    factor, trace = tuning.tuned(task.method, _oracle(task), task.seed, task.steps, task.replicates, trials)
-    setting = "tuned, at the grid's edge" if factor in (tuning.FACTORS[0], tuning.FACTORS[-1]) else "tuned"
-    return [
+    point, trace = tuning.tuned(task.method, _oracle(task), task.seed, task.steps, task.replicates, trials)
+    setting = "tuned, at the grid's edge" if point.at_edge else "tuned"
+    records = [
         task.record("mean_grad_norm", *runs.mean_and_error(trace.mean_norm[-1]), setting=setting),
         task.record("last_grad_norm", *runs.mean_and_error(trace.norm[-1]), setting=setting),
-        task.record("factor", factor, 0.0, setting=setting),
+        task.record("factor", point.factor, 0.0, setting=setting),
     ]
+    if point.alpha is not None:
+        records.append(task.record("alpha", point.alpha, 0.0, setting=setting))
+    return records
 
 
 def _drift(task: Task) -> list[Record]:

@@ -14,6 +14,7 @@ not be created, or is left at Google, which is then named with the command that 
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import time
@@ -51,6 +52,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "tpu_param", [], "A further binding of the machine, e.g. runtime_version='…'.", flag_values=values
     )
     flags.DEFINE_float("price_per_core_hour", None, "Overrides the machine's.", lower_bound=0, flag_values=values)
+    flags.DEFINE_string("currency", "USD", "Of the price, as it is shown.", flag_values=values)
     flags.DEFINE_integer("seed", 0, "Of the run.", lower_bound=0, flag_values=values)
     flags.DEFINE_bool("spot", False, "Cheaper; Google may take it back, and it is created anew.", flag_values=values)
     flags.DEFINE_bool(
@@ -99,10 +101,10 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         actions = {"launch": _launch, "sweep": _sweep, "status": _status, "logs": _logs}
         return actions.get(verb, _take_over)(values, verb, *names)
     except InputError as error:
-        print(f"launch: {error}", file=sys.stderr)
+        command_line.say(f"launch: {error}", sys.stderr)
         return ExitStatus.BAD_INPUT
     except (RunError, gcloud.GcloudError) as error:
-        print(f"launch: {error}", file=sys.stderr)
+        command_line.say(f"launch: {error}", sys.stderr)
         return ExitStatus.FAILED
 
 
@@ -129,7 +131,7 @@ def _state(values: flags.FlagValues, wanted: request.Request) -> State:
 
 def _print(text: str) -> None:
     try:
-        print(text, flush=True)
+        command_line.say(text, sys.stdout)
     except OSError:  # `… | tee log`, and tee has gone; what comes goes nowhere, and the launch goes on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -169,6 +171,8 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
     bound = list(values.tpu_param)
     if values.price_per_core_hour is not None:
         bound.append(f"tpu_machine.price_per_core_hour = {values.price_per_core_hour!r}")
+    elif not any("price_per_core_hour" in binding for binding in bound):
+        raise InputError("--price_per_core_hour has no value: look it up for your zone (make … PRICE=1)")
     hardware = machine.load(f"configs/tpu/{values.tpu.replace('-', '_')}.gin", bound)
     from scripts.tpu import cost
 
@@ -198,8 +202,8 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
         **given,
     )
     if state["dirty"]:
-        print("launch: uncommitted changes stay here: the TPU runs the last commit", file=sys.stderr)
-    return wanted, cost.estimate(wanted, steps, batch_size, values.expected_hours)
+        command_line.say("launch: uncommitted changes stay here: the TPU runs the last commit", sys.stderr)
+    return wanted, cost.estimate(wanted, steps, batch_size, values.expected_hours, values.currency)
 
 
 def _validate_experiment(experiment: str, bindings: list[str], cores: int) -> tuple[int, int]:
@@ -213,16 +217,20 @@ def _validate_experiment(experiment: str, bindings: list[str], cores: int) -> tu
 
 
 def _print_plans(requests: list[request.Request], cost, states: str) -> int:
-    print(f"# {cost.line(len(requests))}")
+    command_line.say(f"# {cost.line(len(requests))}", sys.stdout, indent="# ")
     for wanted in requests:
-        print(f"# {wanted.name}; the polls are repeated, and after a preemption what stands from create to fetch")
+        told = f"# {wanted.name}; the polls are repeated, and after a preemption what stands from create to fetch"
+        command_line.say(told, sys.stdout, indent="# ")
         for command in commands.plan(wanted, states):
-            print(gcloud.show(command))
+            shown = gcloud.show(command)
+            if sys.stdout.isatty():  # a shell takes this too
+                shown = command_line.paragraph([shlex.quote(word) for word in command], " \\", "    ")
+            print(shown)
     return ExitStatus.DONE
 
 
 def _confirmed(values: flags.FlagValues, line: str) -> bool:
-    print(f"launch: {line}", flush=True)
+    command_line.say(f"launch: {line}", sys.stdout)
     if values.yes:
         return True
     if not sys.stdin.isatty():
@@ -262,7 +270,7 @@ def _sweep(values: flags.FlagValues, verb: str) -> int:
         message = "; ".join([f"{len(missing)} of {len(runs)} points are not done: {', '.join(missing)}", *left])
         if left or not any(ended.was_stopped for ended in outcomes.values()):
             raise RunError(message)
-        print(f"launch: {message}", file=sys.stderr)
+        command_line.say(f"launch: {message}", sys.stderr)
         return ExitStatus.INTERRUPTED
     return ExitStatus.DONE
 

@@ -14,26 +14,28 @@ _TABLE = ROOT / "results" / "tpu_check" / "v3.csv"
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Hours of one run, where they come from, and the price of all its cores."""
+    """Hours of one run, where they come from, and the price of a core-hour, in a currency."""
 
     hours: float
     source: str
     cores: int
     price_per_core_hour: float
     max_hours: float
+    currency: str
 
     def line(self, runs: int = 1) -> str:
         """For the user."""
-        whole = self.cores * self.price_per_core_hour
+        all_cores = runs * self.cores * self.price_per_core_hour
         times = f"{runs} runs × " if runs > 1 else ""
         return (
-            f"{times}{self.cores} cores × {self.price_per_core_hour:g} a core-hour × {self.hours:.1f} h "
-            f"({self.source}) = {runs * whole * self.hours:,.2f}; at most "
-            f"{runs * whole * self.max_hours:,.2f} in --max_hours={self.max_hours:g}; storage and traffic besides"
+            f"{times}{self.cores} cores × {self.price_per_core_hour:g} {self.currency} a core-hour × "
+            f"{self.hours:.1f} h ({self.source}) = {all_cores * self.hours:,.2f} {self.currency}; at most "
+            f"{all_cores * self.max_hours:,.2f} {self.currency} in --max_hours={self.max_hours:g}; storage and traffic "
+            "besides"
         )
 
 
-def estimate(request: Request, steps: int, batch_size: int, expected_hours: float | None) -> Cost:
+def estimate(request: Request, steps: int, batch_size: int, expected_hours: float | None, currency: str) -> Cost:
     """Of one run.
 
     Args:
@@ -41,12 +43,13 @@ def estimate(request: Request, steps: int, batch_size: int, expected_hours: floa
       steps: Of the run.
       batch_size: Over all cores.
       expected_hours: What the user expects; None: the roofline's lower bound, from results/tpu_check/v3.csv.
+      currency: Of the machine's price.
 
     Raises:
       InputError: There is no such row, and no expected_hours.
     """
     machine = request.machine
-    shared = (machine.cores, machine.price_per_core_hour, request.max_hours)
+    shared = (machine.cores, machine.price_per_core_hour, request.max_hours, currency)
     if expected_hours is not None:
         return Cost(expected_hours, "--expected_hours", *shared)
     task, optimizer = request.experiment.split("_")

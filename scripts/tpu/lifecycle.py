@@ -99,8 +99,8 @@ class Launch:
             raise RunError(f"{error + '; and ' if error else ''}{left}")
         if error and status is not ExitStatus.INTERRUPTED:
             raise RunError(f"{error}; nothing is left at Google")
-        if error:
-            self._say(f"{error}; nothing is left at Google, and the same command goes on from the bucket")
+        said = "and the same command goes on from the bucket" if error else f"the run ended with status {int(status)}"
+        self._say(f"{error + '; ' if error else ''}nothing is left at Google, {said}")
         return status
 
     def stop(self, reason: str) -> None:

@@ -26,7 +26,7 @@ class Machine:
       runtime_version: The VM's image, as gcloud names it.
       tensorflow_version: What is installed on it, "2.20.0".
       api: "pjrt" or "se": how TensorFlow reaches the TPU.
-      price_per_core_hour: In the currency of the bill.
+      price_per_core_hour: In the currency of --currency.
       environment: Variables of the training process; TPU_NAME is among them on one host.
       worker_setup: A shell command for every worker before the run; "" for none.
     """

@@ -1,4 +1,4 @@
-"""Writes results/laptop/why.csv, why.md and why.png from the study's runs: python -m scripts.why (`make why`).
+"""Writes results/laptop/why.csv, why.md, why.png and .pdf from the study's runs: python -m scripts.why (`make why`).
 
 The growth of the weights, the loss by frequency and Σ η_t; docs/why.md says what they mean. Needs the directories of
 these runs, with their checkpoints: `make study` leaves them in runs/. Exit status: 0 done, 2 a run is not there.
@@ -16,10 +16,12 @@ from data.errors import InputError
 from scripts import markdown
 from scripts.figures import style
 from scripts.figures import why as figure
+from scripts.figures.collect import read_rows
 from scripts.study import plan, plateau
 from scripts.why import frequency, growth
 from trainers import gin_files
 from trainers.checkout import describe_commit
+from trainers.running import summary
 from trainers.running.directory import write_atomically
 
 _COMMAND = "python -m scripts.why"
@@ -31,6 +33,7 @@ ARMS = (
     ("NIGT", plan.find("bert", "NIGT, norms")),
     ("NIGT, 24,000 steps", plan.find("bert", "NIGT, 24000 steps")),
 )
+_POSITIONS = "position embeddings"
 # Whose schedules are summed: ours, and the paper's BERT-Base.
 SCHEDULES = (
     ("NIGT, 6,000 steps", "configs/study/bert_nigt.gin", ("eta0=0.01",)),
@@ -46,6 +49,7 @@ SCHEDULES = (
 def _define_flags() -> None:
     flags.DEFINE_string("runs", plan.RUNS, "Where the study's runs are.")
     flags.DEFINE_string("output", "results/laptop", "Where the results go.")
+    flags.DEFINE_bool("draw", False, "Measure nothing: draw the figure from why.csv.")
 
 
 def measured(runs: pathlib.Path) -> list[dict[str, str]]:
@@ -65,6 +69,9 @@ def measured(runs: pathlib.Path) -> list[dict[str, str]]:
         sizes, start = growth.norms(run), frequency.initial_norms(run)
         values = [("growth", kind, size / start[kind]) for kind, size in sizes[record["steps"]].items()]
         values += [("loss", str(number), loss) for number, loss in enumerate(frequency.losses(run, record["steps"]), 1)]
+        values += [("positions", f"{step:,}", of[_POSITIONS] / start[_POSITIONS]) for step, of in sizes.items()]
+        _, accuracy = summary.curves(run / "metrics.csv", record["metric"])
+        values += [("accuracy", f"{step:,}", 100 * value) for step, value in accuracy.items() if step in sizes]
         rows += [own | {"what": what, "group": group, "value": f"{value:.4f}"} for what, group, value in values]
     if not rows:
         raise InputError(f"--runs={runs}: none of the runs is there; `make study` first")
@@ -86,10 +93,7 @@ def page(rows: list[dict[str, str]]) -> str:
         groups = list(dict.fromkeys(row["group"] for row in rows if row["what"] == what))
         arms = list(dict.fromkeys((row["arm"], row["step"]) for row in rows if row["what"] == what))
         found = {(row["arm"], row["group"]): row["value"] for row in rows if row["what"] == what}
-        lines = [
-            [arm, f"{int(step):,}", *(f"{float(found[arm, g]):,.2f}".removesuffix(".00") for g in groups)]
-            for arm, step in arms
-        ]
+        lines = [[arm, f"{int(step):,}", *(_shown(found.get((arm, group))) for group in groups)] for arm, step in arms]
         return f"## {head}\n\n{markdown.table(['', 'steps', *groups], lines)}\n"
 
     missing = [label for label, _ in ARMS if not any(row["arm"] == label and row["run_id"] for row in rows)]
@@ -101,19 +105,28 @@ def page(rows: list[dict[str, str]]) -> str:
             tabulated("growth", "‖w‖ at the end over ‖w‖ at the start"),
             tabulated("loss", "Loss at w on validation, by tenths of the masked tokens, the most frequent first"),
             tabulated("rates", "Σ η_t and Σ η_t²"),
+            tabulated("positions", "‖w‖ of the position embeddings over that at the start, by step"),
+            tabulated("accuracy", "Validation accuracy at w, in %, at these steps"),
             "![growth of the weights, and loss by frequency](why.png)\n",
         ]
     )
 
 
+def _shown(value: str | None) -> str:
+    return f"{float(value):,.2f}".removesuffix(".00") if value else "–"
+
+
 def main() -> int:
-    """Writes the three files and returns the exit status."""
-    output, rows = pathlib.Path(flags.FLAGS.output), measured(pathlib.Path(flags.FLAGS.runs))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    write_atomically(output / "why.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_atomically(output / "why.md", page(rows))
-    style.save(figure.draw(rows), output / "why.png")
-    print(f"why: {output}/why.md")
+    """Writes the files and returns the exit status."""
+    output, written = pathlib.Path(flags.FLAGS.output), []
+    if flags.FLAGS.draw:
+        rows = read_rows(output / "why.csv", COLUMNS)
+    else:
+        rows, written = measured(pathlib.Path(flags.FLAGS.runs)), [output / "why.csv", output / "why.md"]
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        write_atomically(written[0], table.to_csv(index=False, lineterminator="\n"))
+        write_atomically(written[1], page(rows))
+    print("why:", *written, *style.save(figure.draw(rows), output / "why.png"))
     return 0
 
 

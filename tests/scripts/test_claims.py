@@ -7,7 +7,7 @@ import pytest
 
 from data.errors import InputError
 from scripts.claims import __main__ as claims
-from scripts.claims import evidence, paper_scale
+from scripts.claims import evidence, headline, paper_scale
 from scripts.claims.ledger import KINDS
 from scripts.claims.paper_scale import Side
 from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS
@@ -25,6 +25,10 @@ def test_the_committed_files_are_what_the_results_say(ledger):
     with open(ROOT / "results" / "claims.csv", newline="", encoding="utf-8") as file:
         assert list(csv.DictReader(file)) == ledger
     assert (ROOT / "docs" / "claims.md").read_text(encoding="utf-8") == claims.page(ledger)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == headline.insert(readme) and "| BERT after the plateau | " in readme
+    with pytest.raises(ValueError, match="are missing; restore them"):
+        headline.insert("# A README without the table's marks")
 
 
 def test_every_claim_has_a_place_a_verdict_and_a_command_that_exists(ledger):
@@ -55,10 +59,10 @@ def test_a_verdict_follows_the_results(tmp_path, monkeypatch):
     (tmp_path / "results" / "theory").mkdir(parents=True)
     (tmp_path / "results" / "theory" / "acceptance.csv").write_text(rows)
     monkeypatch.setattr(evidence, "ROOT", tmp_path)
-    found = evidence.theory("The slope")()
+    found = evidence.theory("The slope", said="it falls")()
     assert (found.verdict, found.ours) == ("fails", "-0.1 ± 0.01 (accepted: < −0.2); and more: 1 (accepted: 1), n = 16")
     with pytest.raises(InputError, match="no row 'The height'"):
-        evidence.theory("The height")()
+        evidence.theory("The height", said="it rises")()
 
 
 def _paper_runs(folder, *runs):

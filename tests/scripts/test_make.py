@@ -21,6 +21,7 @@ VALUE = "a b/[x] *?'\"; `echo no` $(echo no) #, é"
         *(("resnet-sgd-sweep", variable) for variable in ("STORAGE", "WORKERS")),
         ("figure1", "RESULTS"),
         ("study", "HOURS"),
+        ("study", "GROUPS"),
         ("soak", "OUTPUT"),
     ],
 )
@@ -75,6 +76,11 @@ def test_every_variable_that_a_recipe_reads_can_be_given():
     assert len(read) > 30
     made = _make("help", *(f"{name}=1" for name in read - {"MAKEFILE_LIST"}))
     assert made.returncode == 0, made.stderr
+
+
+def test_the_help_fits_a_terminal():
+    made = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)
+    assert len(made.stdout.splitlines()) > 30 and max(map(len, made.stdout.splitlines())) <= 80
 
 
 def test_setup_does_not_empty_the_folder_behind_a_link(tmp_path):

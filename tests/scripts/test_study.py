@@ -19,7 +19,8 @@ from scripts.study import choice, comparison, plan, plateau, report
 from scripts.study.__main__ import Study
 from scripts.sweep.training import Ended, Trainings
 from tests.conftest import ROOT
-from tests.scripts.figures.notebooks import execute, stored
+from tests.scripts.figures.layout import faults
+from tests.scripts.figures.notebooks import execute
 from tests.scripts.figures.test_results import make_run
 from trainers import gin_files
 from trainers.exit_status import ExitStatus
@@ -333,8 +334,10 @@ def test_a_finished_run_tells_how_many_are_left_and_for_how_long(tmp_path, capsy
 def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, monkeypatch):
     _tune(tmp_path, NIGT, [0.1, 0.2, 0.5, 0.4, math.nan, math.nan])
     _tune(tmp_path, SGD, [0.1, 0.2, 0.3, 0.4, 0.6, 0.5])
+    for arm in plan.arms_of("resnet ablations"):
+        _tune(tmp_path, arm, [0.1, 0.2, 0.5, 0.4, 0.3, 0.2])
+    ablation = plan.find("resnet", "no transport")
     finished = choice.read(tmp_path / "results")
-    ablation = plan.find("resnet", "factor 1")
     for arm, top in ((NIGT, 0.7), (SGD, 0.6), (ablation, 0.5)):
         for training in arm.final(choice.point_of(arm, finished)):
             _collect(tmp_path, training, top)
@@ -344,35 +347,48 @@ def test_the_report_the_figure_and_the_notebook_show_what_there_is(tmp_path, mon
     assert " SGD | +10.00 " in found["ResNet, each with the paper's schedule"]
     assert found["ResNet, each with the paper's schedule"].endswith("| **better** |")
     assert found["BERT after the plateau"].endswith("| – | 0 and 0 | – | **not run** |")
-    for name in ("figure1", "arms", "sweep"):
+    for name in ("figure1", "ablations", "sweep"):
         assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in text
+        assert (tmp_path / "results" / f"{name}.pdf").read_bytes().startswith(b"%PDF-")
+    assert "optimizers.png" not in text  # none has been run
     assert "| resnet | 1,000 | 5 | 72.00 | 71.70 | +0.30 | +0.30 to +0.30 |" in text  # at w and at x
     monkeypatch.setenv("NIGT_RESULTS", str(tmp_path / "results"))
     cells = execute(ROOT / "notebooks" / "sweep.ipynb", ROOT / "notebooks")
     assert base64.b64decode(cells["figure"].outputs[0].data["image/png"]).startswith(b"\x89PNG")
     assert cells["trials"].outputs[0].data["text/html"].count("diverged") == 2
-    assert stored(ROOT / "notebooks" / "sweep.ipynb").cells[0].cell_type == "markdown"
+    assert "ResNet: 1,000 steps: best is SGD" in cells["figure-words"].outputs[0].data["text/markdown"]
     table = sweep_figure.trials(tmp_path / "results")
-    assert len(table) == 12 and table.selection.isna().sum() == 2
+    assert len(table) == 48 and table.selection.isna().sum() == 2
 
 
 def test_the_figure_of_the_arms_shows_each_with_its_distance_from_nigt():
     rows = [
-        arms_figure.Row("NIGT", (80.0, 82.0), (-1.0, 1.0), 0),
-        arms_figure.Row("near", (81.5, 82.5), (0.4, 1.6), 1),
-        arms_figure.Row("far", (31.0, 33.0), (-50.0, -48.0), 0),
-        arms_figure.Row("lost", (), (math.nan, math.nan), 3),
-        arms_figure.Row("below", (79.0, 81.0), (-2.0, 0.0), 0),
+        arms_figure.Row("near", (81.5, 82.5), (0.4, 1.6), 1, "better"),
+        arms_figure.Row("far", (31.0, 33.0), (-50.0, -48.0), 0, "worse"),
+        arms_figure.Row("lost", (), (math.nan, math.nan), 3, "worse"),
+        arms_figure.Row("below", (79.0, 81.0), (-2.0, 0.0), 0, "undecided"),
     ]
-    (axes,) = arms_figure.draw({"a task": rows}, 0.5).axes
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["lost (n = 3)", "far (n = 2)", "below (n = 2)", "near (n = 2, 1 more diverged)", "NIGT (n = 2)"]
-    assert [text.get_text() for text in axes.texts] == ["diverged", "◂ -49.0"]
+    figure = arms_figure.draw("a title", (80.0, 82.0), rows, 0.5)
+    assert faults(figure) == []
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["lost", "far", "below", "near"]
+    told = [text.get_text() for text in axes.texts]
+    assert told == ["NIGT", "worse, 3 diverged", "−49.00, worse", "−1.00, undecided", "+1.00, better, 1 diverged"]
     means = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|"}
-    assert means == {2: -1.0, 3: 1.0, 4: 0.0}
-    assert axes.get_title(loc="left") == "a task: NIGT 81.00 %"
+    assert means == {2: -1.0, 3: 1.0}
 
 
-def test_the_readme_says_what_the_study_found():
-    found = [line for line in (ROOT / "results/laptop/study.md").read_text().splitlines() if line.endswith("** |")]
-    assert len(found) == len(plan.HEADLINES) and all(line in (ROOT / "README.md").read_text() for line in found)
+def test_the_titles_say_what_the_rows_do():
+    def rows(**words: str) -> dict[str, arms_figure.Row]:
+        return {name.replace("_", " "): arms_figure.Row(name, (), (0, 0), 0, word) for name, word in words.items()}
+
+    found = rows(no_transport="same", no_weight_norm="worse", no_normalization="worse", global_norm="undecided")
+    assert report._rests_on(found) == (
+        "On the ResNet, NIGT rests on scaling by ‖w‖ and normalized, scaled steps, not on transport"
+    )
+    found |= {"no weight norm, factor 1": found["global norm"]}  # one of its two arms is undecided
+    assert report._rests_on(found) == "On the ResNet, NIGT rests on normalized, scaled steps, not on transport"
+    assert report._rests_on(rows(no_transport="same")) == "NIGT on the ResNet without one of its parts"
+    assert report._beside_others(rows(a="better", b="same", c="same")) == (
+        "3 optimizers tuned with NIGT's schedule (ResNet): 1 better, none worse, 2 the same, none undecided"
+    )

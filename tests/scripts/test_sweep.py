@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import itertools
 import os
 import pathlib
 import re
@@ -14,8 +15,9 @@ import time
 import pytest
 
 from data.errors import InputError
+from scripts.arm import Arm
 from scripts.sweep import grid, queue
-from scripts.sweep.training import Ended
+from scripts.sweep.training import Ended, Training, Trainings
 from tests.conftest import ROOT
 from trainers import gin_files
 from trainers.exit_status import ExitStatus
@@ -220,3 +222,52 @@ def test_a_sweep_that_is_killed_leaves_no_run_at_work_and_goes_on(laptop_data, t
     assert sum(int(row["preemptions"]) for row in rows) >= 1
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0 and "started" not in again.stdout and _rows(tmp_path / "results") == rows
+
+
+def test_a_sweep_that_is_stopped_names_what_it_wrote_and_goes_on(laptop_data, tmp_path):
+    """Before its first result and after it; into a file each event is a line, without a code of a terminal."""
+    bindings = {
+        "bert_pretraining.data_dir": repr(str(laptop_data / "manuals")),
+        "bert_pretraining.layers": 1,
+        "bert_pretraining.hidden_size": 32,
+        "bert_pretraining.evaluation_limit": 64,
+        "train_steps": 2,
+        "batch_size": 4,
+    }
+    command = [
+        *(sys.executable, "-m", "scripts.sweep", "--gin_file=configs/laptop/bert_nigt.gin", "--axis=eta0=0.1,0.4"),
+        *(f"--runs={tmp_path / 'runs'}", f"--results={tmp_path / 'results'}", "--workers=1"),
+        *(f"--gin_param={name}={value}" for name, value in bindings.items()),
+    ]
+
+    def stop_after(event):
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
+            lines = iter(sweep.stdout.readline, "")
+            said = [*itertools.takewhile(lambda line: line != f"sweep: {event}\n", lines)]
+            sweep.send_signal(signal.SIGINT)
+            said += lines
+        assert sweep.returncode == ExitStatus.INTERRUPTED, said
+        assert all(re.fullmatch(r"sweep: [^\r\x1b]*\n", line) for line in said), said
+        return said
+
+    said = stop_after("eta0=0.1 started")
+    assert said[-1] == "sweep: 2 of 2 points left; the same command goes on\n"
+    assert not (tmp_path / "results").exists() and not [line for line in said if "results" in line]
+    said = stop_after("eta0=0.4 started")
+    assert said[-2].startswith(f"sweep: {tmp_path / 'results'}/table.md, ")
+    assert said[-1] == "sweep: 1 of 2 points left; the same command goes on\n"
+    assert [(row["eta0"], row["status"]) for row in _rows(tmp_path / "results")] == [("0.1", "ok")]
+
+
+def test_a_run_that_is_stopped_before_it_takes_signals_has_not_failed(tmp_path):
+    """Python needs a moment for that; a failure would count against the point."""
+    arm = Arm("resnet_sgd", "configs/laptop/resnet_sgd.gin", ())
+    runner, ended = Trainings(tmp_path / "runs", tmp_path / "results", 1, "a test"), []
+    training = Training.of(arm, "run", [], 0, "tune")
+    thread = threading.Thread(target=lambda: ended.append(runner.run(training)))
+    thread.start()
+    while not _at_work(tmp_path / "runs"):
+        time.sleep(0.001)
+    runner.stop()
+    thread.join()
+    assert ended[0].status == ExitStatus.INTERRUPTED, ended

@@ -285,7 +285,7 @@ def test_a_live_sweep_survives_a_sleep_and_a_lock_with_a_second_worker_that_wait
     trainings = {POINT: Training("an-arm-s0", "a.gin", (), 0, "tune")}
     assert workers.work(own, trainings, _Runner(run), 2) == ExitStatus.DONE
     assert started == {"an-arm-s0": 1} and _results(own) == (1, "0.7500 on selection")
-    assert "sweep: an-arm-s0 done 0.7500 on selection; no run left" in capsys.readouterr().out
+    assert f"sweep: {POINT.name} done 0.7500 on selection; no run left" in capsys.readouterr().out
 
 
 def test_what_is_left_is_told_and_no_time_before_a_run_has_finished():

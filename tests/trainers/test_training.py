@@ -162,6 +162,18 @@ def test_a_second_call_does_not_train_again(finished, laptop_data):
     assert ((directory / "metrics.csv").read_bytes(), (directory / "run.json").read_bytes()) == before
 
 
+def test_into_a_file_a_run_says_each_event_in_a_line(laptop_data, tmp_path):
+    """Nothing of the libraries', no carriage return, no escape code."""
+    steps = ("train_steps=2", "validation_interval=1", "experiment.steps_per_loop=1")
+    command = _command("bert_nigt", tmp_path / "run", laptop_data, *steps)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = done.stdout.decode().split("\n")
+    events = [r"step 1/2  loss .*", "step 1  selection .*", r"step 2/2  loss .*", "step 2  selection .*", "done: .*"]
+    assert done.returncode == 0 and lines.pop() == "" and len(lines) == len(events), lines
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d " + event, line) for event, line in zip(events, lines, strict=True))
+    assert not re.search(r"[\r\x1b]", "".join(lines))
+
+
 def test_on_a_terminal_a_run_ends_with_where_things_are(laptop_data, tmp_path):
     """In a real one, of 80 columns, from a folder without runs: its directory has the binding in its name."""
     command = _command("bert_nigt", "", laptop_data, "train_steps=2", "experiment.steps_per_loop=1", "eta0 = 3e-3")
@@ -177,7 +189,10 @@ def test_on_a_terminal_a_run_ends_with_where_things_are(laptop_data, tmp_path):
     end = shown[shown.index("done") + 1 :]
     heads = ("validation", "best", "curves", "best checkpoint", "export", "next")
     assert [line[2:19].strip() for line in end[: len(heads)]] == list(heads)
-    ours = re.compile(r" *\d+%\||\d\d:\d\d:\d\d step \d+  selection|Script |done|  [a-z ]{15}  | *$")
+    ours = re.compile(
+        r"starting TensorFlow; Ctrl-C| *\d+%\||\d\d:\d\d:\d\d step \d+  selection"
+        r"|Script |done|  [a-z ]{15}  | *$"
+    )
     assert not [line for line in shown if not ours.match(line)]  # nothing of the libraries'
     assert max(len(line) for line in shown[1 : shown.index("done")]) <= 80
 

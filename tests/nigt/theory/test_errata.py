@@ -206,3 +206,13 @@ def test_the_list_is_numbered_and_names_only_tests_that_exist():
     for number in (1, 5, 8, 9, 10, 11):
         section = DOCUMENT.split(f"### {number}. ")[1].split("\n### ")[0]
         assert "test_errata.py::" in section, number
+
+
+def test_every_erratum_says_whether_it_could_be_the_transcription_s():
+    """And the introduction and the page on the theory count them right."""
+    kinds = dict(re.findall(r"^### (\d+)\. .*\n\n\*(Arithmetic or logic|A misprint)", DOCUMENT, re.M))
+    misprints = [int(number) for number, kind in kinds.items() if kind == "A misprint"]
+    assert list(kinds) == [str(n) for n in range(1, 26)] and misprints == [7, 16, 18, 19, 20, 25]
+    assert "(7, 16, 18–20 and 25)" in DOCUMENT
+    theory = " ".join((ROOT / "docs" / "theory.md").read_text().split())
+    assert f"25 errata of the paper, {len(misprints)} of which may be misprints of the transcription" in theory

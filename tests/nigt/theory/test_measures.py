@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from nigt.theory import drift, transport
+from nigt.theory import drift, methods, problems, runs, transport
 
 
 def _exact_drift(rare, beta, terms):
@@ -46,6 +46,17 @@ def test_the_control_variate_keeps_the_mean_and_shrinks_the_error():
     # without it: √(Σ of the sign's autocorrelations/(n·T))
     lags = (2 / np.pi) * np.arcsin(0.9 ** np.arange(1, 300))
     assert errors.mean() < 0.6 * np.sqrt((1 + 2 * lags.sum()) / (400 * 400))
+
+
+@pytest.mark.parametrize("batch", [1, 16, 20])
+def test_where_batches_rest_is_predicted_for_every_step_size(batch):
+    """Against the method itself, from where it rests on; and for η → 0 against the floor."""
+    source, rate = problems.oracle("cos", "skewed", 2.0, batch=batch, start_scale=1e-9), 0.02
+    method = methods.make("nsgd", source, 3000, np.tile(source.objective.start, (200, 1)), rate)
+    means = runs.run(method, source, np.random.default_rng(2), 6000, (3000,)).mean_norm
+    value, error = runs.mean_and_error(2 * means[1] - means[0])  # of the second half
+    assert drift.resting(source, rate) == pytest.approx(value, abs=4 * error + 0.02 * value)
+    assert drift.resting(source, 1e-5) == pytest.approx(source.plateau, abs=2e-3)
 
 
 def test_transport_is_exact_on_a_quadratic_with_the_repaired_schedule_alone():

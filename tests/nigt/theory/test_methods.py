@@ -237,8 +237,9 @@ def test_a_run_averages_the_true_gradient_over_all_iterates_before_the_step():
 
 def test_tuning_finds_the_best_of_the_grid_and_measures_it_afresh():
     oracle = problems.oracle("cos", "gaussian", 2.0)
-    factor, trace = tuning.tuned("sgd", oracle, 3, 400, 16, 8)
-    assert factor in tuning.FACTORS[1:-1] and trace.norm.shape == (1, 16)
+    point, trace = tuning.tuned("sgd", oracle, [3], 400, 16, 8)
+    factor = point.factor
+    assert not point.at_edge and point.alpha is None and trace.norm.shape == (1, 16)
     means = {}
     for other in tuning.FACTORS:
         rate = other * methods.default_rate("sgd", oracle, 400)
@@ -250,12 +251,42 @@ def test_tuning_finds_the_best_of_the_grid_and_measures_it_afresh():
     assert max(means.values()) > 1.5 * means[factor]
 
 
+def test_with_momentum_alpha_is_tuned_too_and_1_is_no_momentum():
+    """Each point, run alone, is what it was in the grid; with α = 1 it is normalized SGD's, step by step."""
+    oracle = problems.oracle("cosill", "gaussian", 1.0)
+    assert len(tuning.grid("nigt")) == len(tuning.FACTORS) * len(tuning.ALPHAS) and len(tuning.grid("nsgd")) == 8
+    point, _ = tuning.tuned("nigt", oracle, [1], 300, 4, 16)
+    means = {}
+    for other in tuning.grid("nigt"):
+        start = np.tile(oracle.objective.start, (64, 1))
+        rate = other.rate("nigt", oracle, 300)
+        method = methods.make("nigt", oracle, 300, start, rate, alpha=other.alpha)
+        means[other] = runs.run(method, oracle, np.random.default_rng(7), 300).mean_norm[-1].mean()
+        if other.alpha == 1:
+            plain = methods.make("nsgd", oracle, 300, start, tuning.Point(other.factor, None).rate("nsgd", oracle, 300))
+            assert means[other] == runs.run(plain, oracle, np.random.default_rng(7), 300).mean_norm[-1].mean()
+    assert means[point] <= 1.03 * min(means.values()) < means[min(means, key=lambda p: p.alpha)]
+
+
+def test_settings_can_be_anothers():
+    """Told of σ = 4, the method that meets σ = 1 steps as one with the η and α of σ = 4."""
+    quiet, loud = (problems.oracle("cos", "gaussian", sigma) for sigma in (1.0, 4.0))
+    start = np.tile(quiet.objective.start, (2, 1))
+    choice = bounds.theorem3_choice(methods.constants_of(loud), 50)
+    told = methods.make("nigt", quiet, 50, start, told=loud)
+    same = methods.make("nigt", quiet, 50, start, choice.rate, alpha=choice.alpha)
+    ends = [runs.run(method, quiet, np.random.default_rng(0), 50).norm for method in (told, same)]
+    np.testing.assert_array_equal(*ends)
+    assert told.rate == choice.rate < methods.default_rate("nigt", quiet, 50)
+
+
 @pytest.mark.parametrize(
     ("call", "field"),
     [
         (lambda o, w: methods.make("adam", o, 10, w), "method: unknown adam"),
         (lambda o, w: methods.make("storm", o, 10, w), "gradient_bound: storm"),
         (lambda o, w: methods.make("adaptive", o, 10, w, rate=0.1, gradient_bound=1.0), "gradient_bound: adaptive"),
+        (lambda o, w: methods.make("sgd", o, 10, w, alpha=0.1), "alpha: sgd takes none; choose nsgdm or nigt"),
         (lambda o, w: methods.default_rate("storm", o, 10), "method: storm sets its own"),
         (lambda o, w: bounds.theorem3_choice(bounds.Constants(1, 1, 1, 0), 10), "rho: 0"),
         (lambda o, w: bounds.Constants(0, 1, 1, 1), "smoothness: 0"),

@@ -127,6 +127,29 @@ def test_skewed_noise_is_rare_large_and_bounded():
     assert np.mean(sample < 0) == pytest.approx(0.1, abs=5 * np.sqrt(0.09 / 50_000))
 
 
+def test_a_batch_s_floor_is_where_its_sign_is_as_often_up_as_down():
+    """c·|median − B·p|/B, by hand; 0 where B·p is an integer; at most c·ln 2/B."""
+    floors = {b: problems.oracle("cos", "skewed", 2.0, batch=b).plateau for b in (1, 4, 16, 20, 64, 256)}
+    for batch, distance in {1: 0.1, 4: 0.4, 16: 0.6, 20: 0.0, 64: 0.4, 256: 0.6}.items():
+        assert floors[batch] == pytest.approx(2 / 0.3 * distance / batch, abs=1e-12)
+        assert floors[batch] <= 2 / 0.3 * np.log(2) / batch
+    oracle = problems.oracle("cos", "skewed", 2.0, batch=16)
+    drawn = oracle.draw(np.random.default_rng(8), 1, 200_000) * np.sqrt(oracle.objective.dim)
+    assert np.mean(drawn - 1.01 * oracle.plateau > 0) < 0.5 < np.mean(drawn - 0.99 * oracle.plateau > 0)
+    counts = np.round(16 * (0.1 - drawn / oracle.size)).astype(int)
+    shares = np.cumsum(np.bincount(counts.ravel(), minlength=17)) / counts.size
+    np.testing.assert_allclose(oracle.cumulative, shares, atol=5e-3)
+
+
+def test_robust_s_sigma_is_a_bound_that_is_not_reached_at_its_start():
+    oracle = ORACLES["finite sum"]
+    point = oracle.objective.start + 0.3
+    sample = oracle.draw(np.random.default_rng(9), 1, 40_000)[0]
+    noise = oracle.gradient(np.tile(point, (40_000, 1)), sample) - oracle.objective.gradient(point)
+    assert oracle.objective.sigma_at(point) == pytest.approx(np.sqrt(np.mean(np.sum(noise**2, axis=1))), rel=0.02)
+    assert oracle.objective.sigma_at(oracle.objective.start) < oracle.sigma
+
+
 def test_a_sampler_draws_what_one_large_draw_draws_and_never_repeats():
     oracle = ORACLES["gaussian"]
     draw = sampler(oracle, np.random.default_rng(6), 3000)

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -12,7 +13,9 @@ from matplotlib.colors import to_hex
 
 from data.errors import InputError
 from scripts.figures import collect, figure1, style
+from scripts.figures.table import PAPER_FINAL
 from tests.conftest import ROOT
+from tests.scripts.figures.layout import faults
 
 METRIC = {"bert": "masked_lm_accuracy", "resnet": "accuracy"}
 STEPS = tuple(range(100, 1001, 100))
@@ -140,7 +143,7 @@ def test_a_diverged_run_is_kept_without_a_final_value(collected, tmp_path):
     row = {run["run_id"]: run for run in read(collected / "runs.csv")}["resnet_nigt_0.01_2-made-up"]
     assert (row["status"], row["final_value"]) == ("diverged", "")
     legend = figure1.draw(collected).axes[1].get_legend().get_texts()
-    assert legend[0].get_text() == "NIGT, η₀ = 0.01, n = 1 of 2: 80.00 %"
+    assert legend[0].get_text() == "NIGT: 80.00 % (η₀ = 0.01, n = 1 of 2)"
     assert "| diverged |" in (collected / "table.md").read_text()
 
 
@@ -260,35 +263,65 @@ def test_broken_results_are_refused_by_column_and_stay(collected):
     assert snapshot(collected) == before
 
 
-def test_the_figure_shows_the_curves_in_the_papers_colours(collected):
+def test_the_figure_shows_the_curves_and_the_papers_end_points(collected):
     curves = read(collected / "curves.csv")
     figure = figure1.draw(collected)
+    assert faults(figure) == []
     expected = {
-        "bert": (("nigt", "NIGT, η₀ = 0.001, n = 3: 50.00 %"), ("adam", "Adam, η₀ = 0.0001: 45.00 %")),
-        "resnet": (("nigt", "NIGT, η₀ = 0.01: 80.00 %"), ("sgd", "SGD, η₀ = 0.4: 78.00 %")),
+        "bert": (("nigt", "NIGT: 50.00 % (η₀ = 0.001, n = 3)"), ("adam", "Adam: 45.00 % (η₀ = 0.0001)")),
+        "resnet": (("nigt", "NIGT: 80.00 % (η₀ = 0.01)"), ("sgd", "SGD: 78.00 % (η₀ = 0.4)")),
     }
-    for axes, (task, lines) in zip(figure.axes, expected.items(), strict=True):
+    *panels, paper = figure.axes
+    for axes, (task, lines) in zip(panels, expected.items(), strict=True):
         for drawn, (optimizer, label) in zip(axes.get_lines(), lines, strict=True):
             assert drawn.get_label() == label
-            assert to_hex(drawn.get_color()) == style.COLOURS["nigt" if optimizer == "nigt" else "baseline"]
+            assert to_hex(drawn.get_color()).upper() == style.COLOURS["nigt" if optimizer == "nigt" else "baseline"]
             own = [c for c in curves if (c["task"], c["optimizer"], c["split"]) == (task, optimizer, "validation")]
             for step, value in zip(*drawn.get_data(), strict=True):
                 at_step = [100 * float(c["value"]) for c in own if int(c["step"]) == step]
                 assert value == pytest.approx(sum(at_step) / len(at_step), rel=1e-12)
             assert list(drawn.get_xdata()) == list(STEPS)
-        assert axes.get_xlabel() == "training steps" and axes.get_ylabel().endswith("validation accuracy [%]")
-    band = figure.axes[0].collections[0].get_paths()[0].vertices
-    assert band[:, 1].max() == pytest.approx(51) and len(figure.axes[1].collections) == 0
-    assert "0123456" in figure.texts[0].get_text() and str(collected.parent) not in figure.texts[0].get_text()
+        assert axes.get_xlabel() == "training steps" and axes.get_ylabel().endswith("accuracy [%]")
+    band = panels[0].collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(51) and len(panels[1].collections) == 0
+    assert sorted(value for line in paper.get_lines() for value in line.get_xdata()) == sorted(PAPER_FINAL.values())
+    assert "NIGT 70.91 %" in [text.get_text() for text in paper.texts]
+
+
+def test_runs_from_a_checkpoint_have_a_panel_of_their_own_that_goes_on_from_its_step(collected, tmp_path):
+    """As `make demo` collects them: from the baseline's own run, all of them final."""
+    make_run(tmp_path / "more", "bert", "adam", 0.0001, 1, 0.45, run_id="bert_adam-0")
+    for checkpoint, top in ((400, 0.6), (1000, 0.7)):  # the figure has those of the first
+        for optimizer in ("nigt", "adam"):
+            binding = f"bert_pretraining.init_checkpoint='runs/demo/bert_adam/ckpt-{checkpoint}'"
+            command = shlex.join(["python", "-m", "trainers.train", f"--gin_param={binding}"])
+            record = {"command": command, "run_id": f"{optimizer}-{checkpoint}", "seed": 1}
+            made = make_run(tmp_path / "made", "bert", optimizer, 0.01, **record, top=top)
+            made.rename(tmp_path / "more" / f"{optimizer}-{checkpoint}")
+    collect.collect([str(tmp_path / "more")], str(collected), "final", "a command", replace=True)
+    figure = figure1.draw(collected)
+    assert faults(figure) == []
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[:2] == ["(a) BERT from scratch, laptop scale", "(b) BERT from Adam's step 400, laptop scale"]
+    before, *lines = figure.axes[1].get_lines()
+    source = 100 * figure1.load(collected).curves.query("run_id == 'bert_adam-0' and split == 'validation'").value
+    assert list(before.get_xdata()) == [100, 200, 300, 400] and list(before.get_ydata()) == list(source[:4])
+    for line in lines:
+        assert list(line.get_xdata()) == [400, *(400 + step for step in STEPS)]
+        assert line.get_ydata()[0] == before.get_ydata()[-1] and line.get_ydata()[-1] == pytest.approx(60)
+    assert list(figure.axes[0].get_lines()[1].get_xdata()) == list(STEPS)
+    assert figure1.end_points(collected).panel.tolist()[2:4] == ["BERT from Adam's step 400"] * 2
 
 
 def test_a_missing_panel_is_refused_by_name_unless_partial(tmp_path):
-    make_run(tmp_path / "runs", "bert", "nigt", 0.001)
-    make_run(tmp_path / "runs", "bert", "adam", 0.0001)
+    """At the paper's scale, as whoever has only run BERT has it."""
+    make_run(tmp_path / "runs", "bert", "nigt", 0.001, scale="paper")
+    make_run(tmp_path / "runs", "bert", "adam", 0.0001, scale="paper")
     collect.collect([str(tmp_path / "runs")], str(tmp_path / "results"), "final", "a command")
     with pytest.raises(InputError, match=r"runs\.csv: no final run of resnet nigt: train it \(`make resnet-nigt`\)"):
         figure1.draw(tmp_path / "results")
     figure = figure1.draw(tmp_path / "results", partial=True)
+    assert faults(figure) == [] and figure.axes[0].get_title(loc="left") == "(a) BERT from scratch, paper scale"
     assert len(figure.axes[0].get_lines()) == 2 and figure.axes[1].texts[0].get_text() == "no runs yet"
 
 
@@ -323,9 +356,11 @@ def test_the_command_lines(tmp_path):
     for name in ("one.png", "two.png"):
         drawn = run_module("figure1", f"--results={output}", f"--output={tmp_path / name}")
         assert drawn.returncode == 0, drawn.stderr
-    picture = (tmp_path / "one.png").read_bytes()
-    assert picture[:8] == b"\x89PNG\r\n\x1a\n" and picture == (tmp_path / "two.png").read_bytes()
-    assert b"Software" not in picture
+        assert drawn.stdout == f"figure1: {tmp_path / name} {(tmp_path / name).with_suffix('.pdf')}\n"
+    for kind, start, absent in (("png", b"\x89PNG\r\n\x1a\n", b"Software"), ("pdf", b"%PDF-", b"Date")):
+        picture = (tmp_path / f"one.{kind}").read_bytes()
+        assert picture.startswith(start) and picture == (tmp_path / f"two.{kind}").read_bytes()
+        assert absent not in picture
 
     refused = run_module("figure1", f"--results={tmp_path / 'nowhere'}")
     assert refused.returncode == 2 and not (tmp_path / "nowhere").exists()

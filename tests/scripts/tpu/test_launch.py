@@ -28,8 +28,9 @@ def test_a_run_comes_back_and_the_tpu_is_gone(cloud, more, capfd):
         (row,) = csv.DictReader(file)
     assert (row["eta0"], row["seed"], row["phase"], float(row["final_value"])) == ("0.002", "3", "final", 1.0)
     output = capfd.readouterr().out
-    assert "8 cores × 2 a core-hour × 0.5 h (--expected_hours) = 8.00; at most 16.00" in output
+    assert "8 cores × 2 USD a core-hour × 0.5 h (--expected_hours) = 8.00 USD; at most 16.00 USD" in output
     assert "step 40" in output and "waiting for it" in output
+    assert "launch: nothing is left at Google, the run ended with status 0\n" in output
     bucket = cloud.folder / "buckets" / "my-bucket" / "nigt" / "run"
     assert (bucket / "ckpt").read_text() == "40" and json.loads((bucket / "run.json").read_text())["status"] == "ok"
     spot = [call for call in cloud.calls() if "create" in call and "--spot" in call]

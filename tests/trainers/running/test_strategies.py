@@ -111,7 +111,7 @@ def test_two_processes_train_the_laptop_bert_to_the_losses_of_one(text_in_one_fi
 
 def _variables(directory):
     reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(directory)))
-    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith(("encoder/", "masked_lm/"))]
     return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
 
 
