@@ -142,7 +142,9 @@ def _flat(move: Move) -> list[torch.Tensor]:
 
 @functools.cache
 def _kernels() -> tuple[Any, Any]:
-    return tuple(torch.compile(function, dynamic=True) for function in (_norms, _step))
+    # Else the size of the first parameter decides whether all run on one thread.
+    threads: dict[str, Any] = {"cpp.dynamic_threads": True}
+    return torch.compile(_norms, dynamic=True), torch.compile(_step, dynamic=True, options=threads)
 
 
 @contextlib.contextmanager

@@ -132,7 +132,7 @@ def test_the_released_optimizers_recordings(form, name, variable):
         decay=options.get("weight_decay", 0.0), meant=True,
     )  # fmt: skip
     x, w = (np.array(values) for values in zip(*meant, strict=True))
-    # At β = 0.99 x is 99 s ahead of w, and JAX has the scalars in float32 as well: 1.03e-5 for gamma1.
-    tolerance = TOLERANCE["float32"] * (1 + (form == "optax" and name == "igt_beta99"))
+    # At β = 0.99 x is 99 steps ahead of w, a small difference of large terms: 1.9e-5 in float32 for gamma1.
+    tolerance = TOLERANCE["float32"] * (1 + (name == "igt_beta99"))
     assert recorded_error([point.x[0] for point in points], x) <= tolerance
     assert recorded_error([point.w[0] for point in points], w if transport else x) <= tolerance

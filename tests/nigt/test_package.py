@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pytest
 
 from tests.conftest import ROOT
@@ -33,6 +34,18 @@ def test_the_wheel_holds_nigt_and_nothing_else(tmp_path):
     modules = ("tf_keras/optimizer.py", "torch/optimizer.py", "optax/stepping.py", "theory/methods.py", "py.typed")
     assert {f"nigt/{module}" for module in modules} <= set(names)
     assert all(re.match(r"nigt(-[^/]+\.dist-info)?/", name) for name in names)
+
+
+def test_the_five_lines_for_tf_keras_train(tmp_path, monkeypatch):
+    import tf_keras
+
+    monkeypatch.chdir(tmp_path)
+    model = tf_keras.Sequential([tf_keras.layers.Dense(3)])
+    x, y = np.ones([8, 4], "float32"), np.zeros([8], "int32")
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    _, _, lines, _ = re.findall(r"```python\n(.*?)```", (ROOT / "nigt" / "README.md").read_text(), re.S)
+    exec(lines, {"model": model, "loss": loss, "x": x, "y": y, "held_out": (x, y)})  # noqa: S102
+    assert "val_loss" in model.history.history and (tmp_path / "model.keras").exists()
 
 
 def test_the_example_of_the_packages_readme_runs_and_learns(tmp_path, laptop_data):

@@ -18,7 +18,7 @@ import optax
 import torch
 
 import nigt.optax
-import nigt.torch
+import nigt.torch.moves
 
 TORCH: dict[str, Callable] = {
     "AdamW, foreach": lambda p: torch.optim.AdamW(p, 1e-4, foreach=True),
@@ -47,7 +47,8 @@ def torch_steps(shapes: list[list[int]]) -> dict[str, tuple[Callable, Callable]]
         return sum(v.numel() for v in values if isinstance(v, torch.Tensor))
 
     optimizers = {name: make(parameters) for name, make in TORCH.items()}
-    return {name: (o.step, functools.partial(count, o)) for name, o in optimizers.items()}
+    steps = {name: (o.step, functools.partial(count, o)) for name, o in optimizers.items()}
+    return steps | {"‖x‖ alone": (functools.partial(nigt.torch.moves.sizes, parameters), lambda: 0)}
 
 
 def optax_steps(shapes: list[list[int]]) -> dict[str, tuple[Callable, Callable]]:
@@ -72,7 +73,8 @@ def optax_steps(shapes: list[list[int]]) -> dict[str, tuple[Callable, Callable]]
             return sum(leaf.size for leaf in jax.tree.leaves(held[1]))
 
         result[name] = (take, count)
-    return result
+    norms = jax.jit(lambda gradients: [jnp.sqrt(jnp.sum(jnp.square(g))) for g in gradients])
+    return result | {"‖g‖ alone": (lambda: jax.block_until_ready(norms(gradients)), lambda: 0)}
 
 
 def measure(framework: str, model: str, shapes: list[list[int]], rounds: int, warm_up: int) -> list[dict]:
