@@ -37,9 +37,10 @@ _PASSES = {
     ("JAX", "‖g‖ alone"): (1, "reads g"),
 }
 _REASON = """
-NIGT cannot have AdamW's 7 passes: before the first weight may move, the norm of the new m must be known, and no gradient
-may hold a NaN. A pass of a norm also takes longer than a pass of AdamW: see the rows of a norm alone. XLA on a CPU fuses
-less than the table of passes supposes. Like beside like, NIGT in PyTorch takes its place next to AdamW's foreach form.
+NIGT cannot have AdamW's 7 passes: before the first weight may move, the norm of the new m must be known, and no
+gradient may hold a NaN. A pass of a norm also takes longer than a pass of AdamW: see the rows of a norm alone. XLA on a
+CPU fuses less than the table of passes supposes. NIGT in PyTorch, without `fused=True`, is a foreach form: compare it
+with AdamW's.
 """
 
 
