@@ -46,7 +46,7 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
+.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims tpu-check test test-full wheel lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -166,8 +166,9 @@ notebooks-run: $(VENV)/.ready ## Run the notebooks and keep their figures in the
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
-bench: $(VENV)/.ready ## Time optimizers, resuming, data and slips (results/bench)
+bench: $(VENV)/.ready $(VENV)/frameworks/.ready ## Time optimizers, resuming, data and slips (results/bench)
 	@$(PY) -m scripts.bench
+	@$(PY) -m scripts.bench.frameworks
 	@$(PY) -m data.laptop --data_dir=.data/laptop --text
 	@$(PY) -m scripts.bench.resume
 	@$(PY) -m scripts.bench.input
@@ -185,16 +186,22 @@ theory: $(VENV)/.ready ## Measure the theory (results/theory); QUICK=1: two minu
 tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (20 minutes)
 	@$(PY) -m scripts.tpu_check
 
-$(VENV)/tpu_check/.ready: $(VENV)/.ready requirements/tpu_check.txt
-	@$(VENV)/bin/uv venv --quiet --clear --python $(PY) $(VENV)/tpu_check
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/tpu_check/bin/python --require-hashes -r requirements/tpu_check.txt
+# What needs packages that training does not has an environment of its own.
+$(VENV)/%/.ready: requirements/%.txt $(VENV)/.ready
+	@$(VENV)/bin/uv venv --quiet --clear --python $(PY) $(@D)
+	@$(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
 	@touch $@
 
 test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)
 
-test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready ## The heavy tests besides
+test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready $(VENV)/frameworks/.ready $(VENV)/frameworks_oldest/.ready ## The heavy tests besides, and those of PyTorch and JAX
 	@$(PYTEST) -m heavy
+	@for name in frameworks frameworks_oldest; do \
+	  $(VENV)/$$name/bin/python -m pytest --confcutdir=tests/frameworks -o addopts="-q --strict-markers" tests/frameworks || exit; done
+
+wheel: $(VENV)/.ready ## Build the optimizer's wheel and sdist (dist/)
+	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist
 
 lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
 	@test $$(wc -l < README.md) -le 130 -a $$(wc -w < README.md) -le 1200 || { echo "lint: README.md has $$(wc -l < README.md) lines and $$(wc -w < README.md) words, more than 130 or 1,200; move some of it to docs/" >&2; exit 1; }
@@ -206,11 +213,11 @@ lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
 audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements tpu_check tpu_vm; do \
-	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt; done
+	@for name in bootstrap requirements tpu_check tpu_vm frameworks frameworks_oldest; do \
+	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt || exit; done
 
 lock: $(VENV)/.ready ## Rewrite the requirements files from requirements/*.in
-	@for name in bootstrap requirements audit tpu_check; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements audit tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt
 

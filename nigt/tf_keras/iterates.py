@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from nigt.tf_keras import norms, update
+from nigt import update
+from nigt.tf_keras import norms
 
 REFUSAL = "NIGT: a step inside `evaluating`, where the variables hold w; leave it before training on"
 # Of ‖x‖ against what it was after the last step; rounding differs by less between devices.

@@ -1,4 +1,4 @@
-"""The step of nigt/tf_keras/update.py by TensorFlow's own in-place kernels: for CPUs and GPUs without XLA.
+"""The step of nigt/update.py by TensorFlow's own in-place kernels: for CPUs and GPUs without XLA.
 
 With m' = β·m + (1−β)·g the step x' = x + offset·m − (s + offset')·m' needs the old and the new m, and no kernel takes
 both. The old m is (m' − (1−β)·g)/β, so
@@ -17,7 +17,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from nigt.tf_keras import norms, update
+from nigt import update
+from nigt.tf_keras import namespace, norms
 
 
 def fit(x: tf.Variable, momentum: tf.Variable, beta: object) -> bool:
@@ -104,7 +105,7 @@ def _stepper(dtype: tf.DType, kind: str, scales_by_weight_norm: bool) -> Any:
             scale = learning_rate
             if kind == "own":
                 momentum_norm = norms.kernel_norm(next_momentum)
-                scale *= update.norm_ratio(weight_norm if scales_by_weight_norm else None, momentum_norm)
+                scale *= update.norm_ratio(namespace, weight_norm if scales_by_weight_norm else None, momentum_norm)
             elif kind == "given":
                 scale *= ratio
             next_offset = next_transport * scale

@@ -1,4 +1,4 @@
-"""2-norms of whole tensors that neither under- nor overflow, and the test for NaN and Inf."""
+"""2-norms of whole tensors by TensorFlow's kernels, and the test for NaN and Inf."""
 
 import functools
 from collections.abc import Sequence
@@ -6,36 +6,15 @@ from typing import Any
 
 import tensorflow as tf
 
-# Blue's constants, as powers of 2 (LAPACK's la_constants; the upper limit is lower than there, so that 2^36 squares can
-# be added): magnitudes above `big` are multiplied by `shrink` before they are squared, those below `small` by `grow`.
-_BLUE = {
-    tf.float32: {"big": 45, "shrink": -76, "small": -63, "grow": 75},
-    tf.float64: {"big": 470, "shrink": -538, "small": -511, "grow": 537},
-}
-# Sums of squares within these limits have lost nothing to either end of the dtype's range.
-_SAFE = {tf.float32: (1e-22, 1e38), tf.float64: (1e-290, 1e307)}
+from nigt import norms as safe
+from nigt.tf_keras import namespace
 
 
 def norm(values: tf.Tensor) -> tf.Tensor:
-    """The 2-norm in one pass: three sums of squares, of the large, the usual and the small magnitudes (Blue 1978).
-
-    NaN or Inf in values gives NaN or Inf. A compiler reads values once, whatever it was computed from.
-    """
+    """nigt.norms.norm."""
     if values.shape.num_elements() == 1:
-        return tf.reduce_sum(tf.abs(values))  # XLA rewrites the formulas below to NaN for a single 0
-    power = {name: 2.0**exponent for name, exponent in _BLUE[values.dtype].items()}
-    zero = tf.zeros((), values.dtype)
-    magnitude = tf.abs(values)
-    is_big, is_small = magnitude > power["big"], magnitude < power["small"]
-    big = tf.reduce_sum(tf.where(is_big, tf.square(values * power["shrink"]), zero))
-    small = tf.reduce_sum(tf.where(is_small, tf.square(values * power["grow"]), zero))
-    # Neither big nor small: NaN comes here.
-    usual = tf.reduce_sum(tf.where(tf.logical_or(is_big, is_small), zero, tf.square(values)))
-    with_big = tf.sqrt(big + usual * power["shrink"] * power["shrink"]) / power["shrink"]
-    with_usual = tf.sqrt(usual + small / power["grow"] / power["grow"])
-    with_small = tf.sqrt(small) / power["grow"]
-    result = tf.where(big > 0, with_big, tf.where(usual > 0, with_usual, with_small))
-    return tf.where(tf.math.is_nan(usual), usual, result)
+        return tf.reduce_sum(tf.abs(values))  # XLA rewrites its formulas to NaN for a single 0
+    return safe.norm(namespace, values)
 
 
 def kernel_norm(values: tf.Tensor) -> tf.Tensor:
@@ -46,7 +25,7 @@ def kernel_norm(values: tf.Tensor) -> tf.Tensor:
 @functools.cache
 def _kernel_norm(dtype: tf.DType) -> Any:
     """One tf.function for every shape, so that a model of many variables is traced fast."""
-    lowest, highest = _SAFE[dtype]
+    lowest, highest = safe.SAFE[dtype.name]
 
     @tf.function(input_signature=[tf.TensorSpec(None, dtype)], experimental_attributes={"_noinline": True})
     def run(values: tf.Tensor) -> tf.Tensor:

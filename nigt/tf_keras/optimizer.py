@@ -6,8 +6,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from nigt.tf_keras import arguments, betas, names, norms
-from nigt.tf_keras.adaptive import Algorithm2, squared_distance
+from nigt import arguments, betas
+from nigt.adaptive import Algorithm2
+from nigt.tf_keras import arguments as keras_arguments
+from nigt.tf_keras import names, norms, serial_betas
+from nigt.tf_keras.released import squared_distance
 from nigt.tf_keras.stepping import Stepping
 
 
@@ -97,18 +100,23 @@ class NIGT(Stepping):
             betas.check(beta)
             beta = float(beta)
         arguments.check(
-            choices={"normalization": normalization, "momentum_dtype": momentum_dtype, "adaptive": adaptive},
-            not_negative={
+            {"normalization": normalization, "momentum_dtype": momentum_dtype, "adaptive": adaptive},
+            gradient_bound,
+            adaptive_constant,
+            keras_arguments.CHOICES,
+        )
+        arguments.check_not_negative(
+            {
                 "excluded_learning_rate_multiplier": excluded_learning_rate_multiplier,
                 "weight_decay": weight_decay,
                 "weight_norm_floor": weight_norm_floor,
-            },
+            }
+        )
+        keras_arguments.check_keras(
             patterns={
                 "exclude_from_normalization": exclude_from_normalization,
                 "exclude_from_weight_decay": exclude_from_weight_decay,
             },
-            gradient_bound=gradient_bound,
-            adaptive_constant=adaptive_constant,
             keywords=kwargs,
         )
         if learning_rate is None:
@@ -135,8 +143,8 @@ class NIGT(Stepping):
             self._gradient_sum = self._add_scalar(self._rule.first_sum, tf.float64, "gradient_sum")
             self._previous_gradient_sum = self._add_scalar(self._rule.d, tf.float64, "previous_gradient_sum")
         self._create_guard()
-        if normalization != "none" and scale_by_weight_norm:
-            arguments.warn_of_growing_weights(learning_rate, beta, implicit_gradient_transport, adaptive)
+        if normalization != "none" and scale_by_weight_norm and implicit_gradient_transport and not adaptive:
+            arguments.warn_of_growing_weights(keras_arguments.largest(learning_rate), beta)
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
         """Creates the state of each variable: m (0), the offset of w (0), ‖x‖ where steps are scaled by it.
@@ -147,7 +155,7 @@ class NIGT(Stepping):
         if getattr(self, "_built", False):
             return
         for variable in var_list:
-            arguments.check_variable(variable)
+            keras_arguments.check_variable(variable)
         super().build(var_list)
         # By place, and once: a replica's copy of a variable has another name.
         self._excluded = names.matches(self._normalization_exclusions, var_list)
@@ -163,7 +171,7 @@ class NIGT(Stepping):
             if self.scale_by_weight_norm and self._is_normalized(variable):
                 size = norms.norm(tf.convert_to_tensor(variable))
                 if not self.weight_norm_floor:
-                    arguments.warn_of_zero_weights(variable, size)
+                    keras_arguments.warn_of_zero_weights(variable, size)
                 slot = self.add_variable_from_reference(variable, "weight_norm", initial_value=size)
                 self._weight_norms[str(place)] = slot
         if self.adaptive == "released":
@@ -199,16 +207,11 @@ class NIGT(Stepping):
             tf.errors.InvalidArgumentError; compiled by XLA nothing changes and `evaluating` raises on leaving).
         """
         pairs = list(grads_and_vars)
-        if (self.adaptive == "algorithm2") != (second_gradients is not None):
-            raise ValueError(
-                'NIGT: adaptive="algorithm2" needs second_gradients, of an independent sample at the same point'
-                if second_gradients is None
-                else 'NIGT: second_gradients are for adaptive="algorithm2" alone'
-            )
+        arguments.check_second_gradients(self.adaptive, second_gradients)
         for gradient, variable in pairs:
-            arguments.check_variable(variable)
+            keras_arguments.check_variable(variable)
             if gradient is not None and self._known and self._index_of(variable) is None:
-                arguments.refuse_unknown(variable)
+                keras_arguments.refuse_unknown(variable)
         aggregates = kwargs.pop("experimental_aggregate_gradients", True) and not skip_gradients_aggregation
         if aggregates:
             pairs = self.aggregate_gradients(pairs)
@@ -227,7 +230,7 @@ class NIGT(Stepping):
         config = super().get_config()
         config.update(
             learning_rate=self._serialize_hyperparameter(self._learning_rate),
-            beta=betas.serialize(self.beta),
+            beta=serial_betas.serialize(self.beta),
             normalization=self.normalization,
             scale_by_weight_norm=self.scale_by_weight_norm,
             implicit_gradient_transport=self.implicit_gradient_transport,
@@ -247,7 +250,7 @@ class NIGT(Stepping):
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "NIGT":
         """The reverse of get_config."""
         if "beta" in config:
-            config = config | {"beta": betas.deserialize(config["beta"], custom_objects)}
+            config = config | {"beta": serial_betas.deserialize(config["beta"], custom_objects)}
         return super().from_config(config, custom_objects=custom_objects)
 
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nigt.tf_keras import kernels, names, norms, update
-from nigt.tf_keras.adaptive import released_rule
+from nigt import update
+from nigt.tf_keras import kernels, names, namespace, norms
 from nigt.tf_keras.iterates import Iterates
+from nigt.tf_keras.released import released_rule
 from nigt.tf_keras.xla import compiled_by_xla
 
 Pairs = Sequence[tuple[tf.Tensor, tf.Variable]]
@@ -68,7 +69,7 @@ class Stepping(Iterates):
             if "ratio" in scalars:
                 return scalars["ratio"]
             momentum_norm = scalars["momentum_norm"] if "momentum_norm" in scalars else norm(next_momentum)
-            return update.norm_ratio(self._floored(self._weight_norm(variable, norm)), momentum_norm)
+            return update.norm_ratio(namespace, self._floored(self._weight_norm(variable, norm)), momentum_norm)
 
         # The one place where the form is chosen: in-place kernels where they are faster, else the formulas themselves.
         if not compiled and self.adaptive is None and not self._mesh and kernels.fit(variable, momentum, self.beta):
@@ -119,8 +120,8 @@ class Stepping(Iterates):
         if self._rule:
             t = tf.cast(self.iterations, tf.float64) + 1
             rate *= tf.cast(self._rule.rate(t, self._gradient_sum), dtype)
-            beta = tf.cast(self._rule.beta(t, self._previous_gradient_sum), dtype)
-            next_beta = tf.cast(self._rule.beta(t + 1, self._gradient_sum), dtype)
+            beta = tf.cast(self._rule.beta(namespace, t, self._previous_gradient_sum), dtype)
+            next_beta = tf.cast(self._rule.beta(namespace, t + 1, self._gradient_sum), dtype)
         else:
             beta, next_beta = (self._beta_at(self.iterations + later, dtype) for later in (0, 1))
         return {"learning_rate": rate, "beta": beta, "next_transport": self._transport(next_beta)}
@@ -183,7 +184,7 @@ class Stepping(Iterates):
             weight_norm = self._floored(
                 norms.of_all([tf.cast(self._weight_norm(v, norms.norm), dtype) for v, _ in own])
             )
-        return update.norm_ratio(weight_norm, norms.of_all([tf.cast(n, dtype) for _, n in own]))
+        return update.norm_ratio(namespace, weight_norm, norms.of_all([tf.cast(n, dtype) for _, n in own]))
 
     def _next_gradient_sums(self) -> list[tuple[tf.Variable, tf.Tensor]]:
         """Algorithm 2's G_t and G_{t−1}, and what they are after the step."""

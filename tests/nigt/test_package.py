@@ -7,6 +7,9 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
+import pytest
+
 from tests.conftest import ROOT
 
 
@@ -23,15 +26,31 @@ def test_the_wheel_holds_nigt_and_nothing_else(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = [archive.read(name).decode() for name in names if name.endswith("METADATA")]
-    assert re.findall(r"^Requires-Dist: ([\w-]+)", metadata, re.M) == ["tensorflow", "tf-keras", "numpy"]
+    required = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*(?:; extra == \"(\w+)\")?$", metadata, re.M)
+    assert [name for name, extra in required if not extra] == ["numpy"]
+    assert {extra for _, extra in required} == {"", "tf", "torch", "jax"}
+    assert re.findall(r"^Requires-Python: (.*)$", metadata, re.M) == [">=3.11"]
     assert "# nigt: normalized SGD" in metadata
-    assert {"nigt/tf_keras/optimizer.py", "nigt/theory/methods.py"} <= set(names)
+    modules = ("tf_keras/optimizer.py", "torch/optimizer.py", "optax/stepping.py", "theory/methods.py", "py.typed")
+    assert {f"nigt/{module}" for module in modules} <= set(names)
     assert all(re.match(r"nigt(-[^/]+\.dist-info)?/", name) for name in names)
+
+
+def test_the_five_lines_for_tf_keras_train(tmp_path, monkeypatch):
+    import tf_keras
+
+    monkeypatch.chdir(tmp_path)
+    model = tf_keras.Sequential([tf_keras.layers.Dense(3)])
+    x, y = np.ones([8, 4], "float32"), np.zeros([8], "int32")
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    _, _, lines, _ = re.findall(r"```python\n(.*?)```", (ROOT / "nigt" / "README.md").read_text(), re.S)
+    exec(lines, {"model": model, "loss": loss, "x": x, "y": y, "held_out": (x, y)})  # noqa: S102
+    assert "val_loss" in model.history.history and (tmp_path / "model.keras").exists()
 
 
 def test_the_example_of_the_packages_readme_runs_and_learns(tmp_path, laptop_data):
     """On the first 12,000 images of Fashion-MNIST in place of MNIST, whose host tests may not have."""
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "nigt" / "README.md").read_text(), re.S)
+    *_, example = re.findall(r"```python\n(.*?)```", (ROOT / "nigt" / "README.md").read_text(), re.S)
     assert sum(bool(line) for line in example.splitlines()) <= 20
     images = """
 import glob, numpy as np
@@ -59,10 +78,24 @@ tf.keras.datasets.mnist.load_data = load_data
     assert float(re.findall(r"ACCURACY (\S+)", done.stdout)[0]) > 0.75
 
 
-def test_nigt_imports_neither_trainers_nor_data():
-    check = "import sys, nigt; print(*{name.split('.')[0] for name in sys.modules})"
+def test_nigt_imports_no_framework_and_neither_trainers_nor_data():
+    modules = "sys, nigt, nigt.betas, nigt.reference, nigt.theory.methods"
+    check = f"import {modules}; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert not {"trainers", "data", "official", "gin"} & set(done.stdout.split())
+    frameworks = {"tensorflow", "tf_keras", "keras", "torch", "jax", "optax"}
+    assert not ({"trainers", "data", "official", "gin"} | frameworks) & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("use", "missing", "extra"),
+    [("nigt.torch", "torch", "torch"), ("nigt.optax", "jax", "jax"), ("nigt.NIGT", "tensorflow", "tf")],
+)
+def test_a_missing_framework_gets_one_line_with_the_extra(use, missing, extra):
+    hide = f"import sys; sys.modules[{missing!r}] = None; import nigt\n"
+    program = hide + f"try: {use}\nexcept ModuleNotFoundError as error: print(error)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    (line,) = done.stdout.splitlines()
+    assert f"needs {missing}: install the extra [{extra}]" in line
 
 
 def test_requirements_are_pinned_hashed_and_name_no_host():

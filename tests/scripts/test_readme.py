@@ -153,15 +153,3 @@ def test_help_and_the_dry_launch(clone, cloud):
     (launch,) = [command for command in COMMANDS if "TPU=" in command]
     assert "DRY_RUN=1" in launch and "gcloud" in _run(ROOT, launch)  # a launch needs a commit
     assert cloud.left() == []
-
-
-def test_the_optimizer_s_example_trains():
-    import numpy as np
-    import tf_keras
-
-    model = tf_keras.Sequential([tf_keras.layers.Dense(3)])
-    x, y = np.ones([8, 4], "float32"), np.zeros([8], "int32")
-    given = {"model": model, "loss": tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
-    example = next(text for kind, text in BLOCKS if kind == "python" and "compile" in text)
-    exec(example, given | {"x": x, "y": y, "held_out": (x, y)})  # noqa: S102
-    assert "val_loss" in model.history.history

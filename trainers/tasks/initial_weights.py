@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from data.errors import InputError, reason
-from nigt.tf_keras import update
+from nigt import update
 
 _SETTING = "bert_pretraining.init_checkpoint"
 _SLOT = "optimizer/{}/{}/.ATTRIBUTES/VARIABLE_VALUE"
@@ -55,7 +55,7 @@ def read(path: str, model: tf_keras.Model, initialize: Callable[[tf_keras.Model]
 
 
 def _move_to_iterates(path: str, variables: list[tf.Variable]) -> None:
-    """Moves x to w (nigt/tf_keras/update.py) by the checkpoint's m and offsets; without these, as of Adam, x is w."""
+    """Moves x to w (nigt/update.py) by the checkpoint's m and offsets; without these, as of Adam, x is w."""
     is_rounded = tf.bfloat16 in tf.train.load_checkpoint(path).get_variable_to_dtype_map().values()
     dtype = tf.bfloat16 if is_rounded else tf.float32  # of m alone; all else is float32
     state = tf.Module()

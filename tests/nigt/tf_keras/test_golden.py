@@ -1,16 +1,15 @@
 """NIGT against the authors' released optimizer: recorded gradients in, recorded variables and iterates out."""
 
 import itertools
-import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from nigt import NIGT
+from tests.nigt.problems import recorded_error, recording
 from tests.nigt.tf_keras.released_reads import Reads, replay
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
 TOLERANCE = 1e-5
 # Settings of tests/nigt/tf_keras/golden/README.md. The released learning rate is in the files; η0 is 1e-3 of it.
 SETTINGS = {
@@ -37,18 +36,6 @@ RACES = {
 }
 
 
-def _load(name):
-    return np.load(GOLDEN / f"{name}.npz")
-
-
-def _error(values, references):
-    """max|Δ| / max|reference| of the worst step."""
-    return max(
-        np.max(np.abs(value - reference)) / max(np.max(np.abs(reference)), np.finfo(np.float32).tiny)
-        for value, reference in zip(values, references, strict=True)
-    )
-
-
 def _nigt(recorded, variable, settings):
     """The variable and the iterate after each recorded step of NIGT, each (steps, …)."""
     x = tf.Variable(recorded[f"init/{variable}"], name=variable)
@@ -69,7 +56,7 @@ def _nigt(recorded, variable, settings):
 
 def _model(name, variable, reads, meant=False):
     """The same from the NumPy model of the released graph."""
-    recorded, settings = _load(name), SETTINGS[name]
+    recorded, settings = recording(name), SETTINGS[name]
     points = replay(
         recorded[f"init/{variable}"],
         recorded[f"grad/{variable}"],
@@ -95,42 +82,42 @@ CASES = [(name, variable) for name in SETTINGS for variable in VARIABLES]
 
 @pytest.mark.parametrize(("name", "variable"), [case for case in CASES if case not in SHAPED])
 def test_reproduces_the_released_optimizer_at_every_step(name, variable):
-    recorded = _load(name)
+    recorded = recording(name)
     x, w = _nigt(recorded, variable, SETTINGS[name])
-    assert _error(x, recorded[f"param/{variable}"]) <= TOLERANCE
+    assert recorded_error(x, recorded[f"param/{variable}"]) <= TOLERANCE
     # Without transport w is x; the released compute_x adds the offset all the same (checked below).
     reference = recorded[f"param/{variable}"] if name == "noigt" else recorded[f"w/{variable}"]
-    assert _error(w, reference) <= TOLERANCE
+    assert recorded_error(w, reference) <= TOLERANCE
 
 
 @pytest.mark.parametrize(("name", "variable"), CASES)
 def test_every_recording_is_the_released_formula_with_its_order_of_reads(name, variable):
-    recorded = _load(name)
+    recorded = recording(name)
     x, w = _model(name, variable, RACES.get((name, variable), Reads()))
     tolerance = ROUNDING.get((name, variable), TOLERANCE)
-    assert _error(x, recorded[f"param/{variable}"]) <= tolerance
-    assert _error(w, recorded[f"w/{variable}"]) <= tolerance
+    assert recorded_error(x, recorded[f"param/{variable}"]) <= tolerance
+    assert recorded_error(w, recorded[f"w/{variable}"]) <= tolerance
 
 
 @pytest.mark.parametrize(("name", "variable"), SHAPED)
 def test_without_its_accidents_the_released_graph_is_nigt(name, variable):
-    x, w = _nigt(_load(name), variable, SETTINGS[name])
+    x, w = _nigt(recording(name), variable, SETTINGS[name])
     meant_x, meant_w = _model(name, variable, Reads(), meant=True)
-    assert _error(x, meant_x) <= TOLERANCE
-    assert _error(w, meant_w) <= TOLERANCE
+    assert recorded_error(x, meant_x) <= TOLERANCE
+    assert recorded_error(w, meant_w) <= TOLERANCE
     # The accident is needed to explain the recording: without it the model misses.
-    assert _error(meant_x, _load(name)[f"param/{variable}"]) > TOLERANCE
+    assert recorded_error(meant_x, recording(name)[f"param/{variable}"]) > TOLERANCE
 
 
 def test_no_single_order_of_reads_explains_all_recordings():
     """Rules out that the recordings follow one rule that NIGT misses: two excluded variables of one file differ."""
     orders = [Reads(*flags) for flags in itertools.product((False, True), repeat=4)]
-    recorded = _load("igt_warm")
+    recorded = recording("igt_warm")
     fits = {
         variable: {
             order
             for order in orders
-            if _error(_model("igt_warm", variable, order)[0], recorded[f"param/{variable}"]) <= TOLERANCE
+            if recorded_error(_model("igt_warm", variable, order)[0], recorded[f"param/{variable}"]) <= TOLERANCE
         }
         for variable in ("bias1", "gamma1")
     }
@@ -148,5 +135,8 @@ def test_no_single_order_of_reads_explains_all_recordings():
     ],
 )
 def test_a_wrong_setting_is_seen(name, variable, wrong):
-    recorded = _load(name)
-    assert _error(_nigt(recorded, variable, SETTINGS[name] | wrong)[0], recorded[f"param/{variable}"]) > 10 * TOLERANCE
+    recorded = recording(name)
+    assert (
+        recorded_error(_nigt(recorded, variable, SETTINGS[name] | wrong)[0], recorded[f"param/{variable}"])
+        > 10 * TOLERANCE
+    )

@@ -9,8 +9,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from nigt import NIGT, EvaluateAtIterate
-from nigt.tf_keras import betas
+from nigt import NIGT, EvaluateAtIterate, betas
 from tests.conftest import ROOT
 
 layers, schedules = tf_keras.layers, tf_keras.optimizers.schedules

@@ -6,16 +6,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nigt import NIGT, reference
-from nigt.tf_keras import betas
+from nigt import NIGT, betas, reference
+from tests.nigt.problems import ALGORITHM2, FAMILY, STEPS, beta_of, error_of, long_run, problems, size
 
-STEPS = 12
 TOLERANCE = {"float64": 1e-12, "float32": 3e-4}
-SHAPES = [(), (1,), (5,), (3, 4), (2, 1, 3)]
-
-
-def _size(*arrays):
-    return max(1e-3, *(np.max(np.abs(a), initial=0) for a in arrays))
 
 
 class Pair:
@@ -51,50 +45,14 @@ class Pair:
     def check(self, tolerance):
         iterates = self.optimizer.iterates(self.variables)
         for variable, iterate, w, x in zip(self.variables, iterates, self.reference.w, self.reference.x, strict=True):
-            limit = tolerance * _size(w, x)
+            limit = tolerance * size(w, x)
             assert np.max(np.abs(variable.numpy() - x), initial=0) <= limit
             assert np.max(np.abs(iterate.numpy() - w), initial=0) <= limit
 
 
-@st.composite
-def problems(draw):
-    """Starts, gradients and rates of 1 to 3 variables, from a seed; schedules from 0 and to 0."""
-    random = np.random.default_rng(draw(st.integers(0, 2**31 - 1)))
-    shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3))
-    dtype = draw(st.sampled_from(["float64", "float32"]))
-    excluded = draw(st.lists(st.booleans(), min_size=len(shapes), max_size=len(shapes)))
-    starts = [random.normal(size=shape) for shape in shapes]
-    if draw(st.booleans()):
-        starts[0] *= 0  # a variable that starts at 0
-    gradients = [[random.normal(size=shape).astype(dtype) for shape in shapes] for _ in range(STEPS)]
-    zero_at = draw(st.sampled_from([None, 0, 7]))
-    if zero_at is not None:
-        gradients[zero_at][-1] *= 0
-    rates = 0.05 * random.random(STEPS)
-    rates[[0, STEPS - 1]] = 0
-    return starts, gradients, rates, dtype, excluded, random
-
-
-BETAS = ["number", "table", "first", "arnold"]
-
-
-def _beta(kind, random, dtype):
-    """The argument for NIGT and the values of STEPS + 1 steps, as rounded to dtype."""
-    if kind == "number":
-        return 0.9, np.full(STEPS + 1, 0.9).astype(dtype).astype(np.float64)
-    if kind == "first":
-        values = np.r_[0, np.full(STEPS, 0.9)].astype(dtype).astype(np.float64)
-        return betas.StartingAtFirstGradient(0.9), values
-    if kind == "arnold":
-        t = np.arange(STEPS + 1)
-        return betas.Arnold(), (t / (t + 1)).astype(dtype).astype(np.float64)
-    table = (0.5 + 0.45 * random.random(STEPS + 1)).astype(dtype)
-    return (lambda step: tf.gather(tf.constant(table), step)), table.astype(np.float64)
-
-
 def _family(problem, form, beta_kind, normalization, transport, weight_norm, decay, decays_all, floor):
     starts, gradients, rates, dtype, excluded, random = problem
-    beta, values = _beta(beta_kind, random, dtype)
+    beta, values = beta_of(beta_kind, random, dtype, lambda table, step: tf.gather(tf.constant(table), step))
     common = {
         "normalization": normalization,
         "scale_by_weight_norm": weight_norm,
@@ -119,28 +77,18 @@ def _family(problem, form, beta_kind, normalization, transport, weight_norm, dec
         pair.check(TOLERANCE[dtype])
 
 
-FAMILY = {
-    "problem": problems(),
-    "beta_kind": st.sampled_from(BETAS),
-    "normalization": st.sampled_from(["layer", "global", "none"]),
-    "transport": st.booleans(),
-    "weight_norm": st.booleans(),
-    "decay": st.sampled_from([0.0, 1e-2]),
-    "decays_all": st.booleans(),
-    "floor": st.sampled_from([0.0, 0.1]),
-}
 pytestmark = pytest.mark.filterwarnings("ignore:NIGT")  # zero weights and large rates are meant here
 
 
 @settings(deadline=None, max_examples=60)
-@given(**FAMILY)
+@given(problem=problems(), **FAMILY)
 def test_the_family_step_by_step(**case):
     _family(form="eager", **case)
 
 
 @pytest.mark.parametrize("form", ["graph", "xla"])
 @settings(deadline=None, max_examples=6)
-@given(**FAMILY)
+@given(problem=problems(), **FAMILY)
 def test_the_family_traced_and_compiled(form, **case):
     _family(form=form, **case)
 
@@ -174,23 +122,15 @@ def _algorithm2(problem, form, constant, as_printed, factor):
     np.testing.assert_allclose(pair.optimizer._gradient_sum.numpy(), rule.sums[-1], rtol=TOLERANCE[dtype])
 
 
-ALGORITHM2 = {
-    "problem": problems(),
-    "constant": st.sampled_from([26, 52]),
-    "as_printed": st.booleans(),
-    "factor": st.sampled_from([1.0, 0.1]),
-}
-
-
 @settings(deadline=None, max_examples=25)
-@given(**ALGORITHM2)
+@given(problem=problems(), **ALGORITHM2)
 def test_algorithm_2_step_by_step(**case):
     _algorithm2(form="eager", **case)
 
 
 @pytest.mark.parametrize("form", ["graph", "xla"])
 @settings(deadline=None, max_examples=3)
-@given(**ALGORITHM2)
+@given(problem=problems(), **ALGORITHM2)
 def test_algorithm_2_traced_and_compiled(form, **case):
     _algorithm2(form=form, **case)
 
@@ -206,42 +146,26 @@ def _released(problem, form, decay):
         pair.check(TOLERANCE[dtype] * 10)
 
 
-RELEASED = {"problem": problems(), "decay": st.sampled_from([0.0, 1e-2])}
+RELEASED = {"decay": st.sampled_from([0.0, 1e-2])}
 
 
 @settings(deadline=None, max_examples=25)
-@given(**RELEASED)
+@given(problem=problems(), **RELEASED)
 def test_the_released_rule_step_by_step(**case):
     _released(form="eager", **case)
 
 
 @pytest.mark.parametrize("form", ["graph", "xla"])
 @settings(deadline=None, max_examples=3)
-@given(**RELEASED)
+@given(problem=problems(), **RELEASED)
 def test_the_released_rule_traced_and_compiled(form, **case):
     _released(form=form, **case)
-
-
-def _long_run(beta, steps=1000):
-    """Varying rates, so that a wrong scale is seen; (start, gradients, rates)."""
-    random = np.random.default_rng(3)
-    t = np.arange(steps)
-    return random.normal(size=(6, 5)), random.normal(size=(steps, 6, 5)), 1e-3 * (1 + np.sin(t / 7)) * (1 - t / steps)
-
-
-def _error_of(iterates, start, gradients, rates, beta):
-    """max|Δw|/max|w| over all steps, against two slots."""
-    method, worst = reference.TwoSlot([start], [False], reference.Settings()), 0.0
-    for w, gradient, rate in zip(iterates, gradients, rates, strict=True):
-        method.step([gradient], rate, beta, beta)
-        worst = max(worst, np.max(np.abs(w - method.w[0])) / np.max(np.abs(method.w[0])))
-    return worst
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.9, 0.99, 0.999])
 @pytest.mark.parametrize("form", ["graph", "xla"])
 def test_one_slot_equals_two_slots_over_a_long_run(beta, form):
-    start, gradients, rates = _long_run(beta)
+    start, gradients, rates = long_run()
     variable, rate = tf.Variable(start, name="kernel"), tf.Variable(0.0, dtype=tf.float64)
     optimizer = NIGT(rate, beta=beta)
     optimizer.build([variable])
@@ -255,7 +179,7 @@ def test_one_slot_equals_two_slots_over_a_long_run(beta, form):
         rate.assign(value)
         step(tf.constant(gradient))
         iterates.append(optimizer.iterates([variable])[0].numpy())
-    assert _error_of(iterates, start, gradients, rates, beta) <= 1e-12
+    assert error_of(iterates, start, gradients, rates, beta) <= 1e-12
 
 
 def _one_slot(start, gradients, rates, beta, undo):
@@ -275,9 +199,9 @@ def _one_slot(start, gradients, rates, beta, undo):
 
 @pytest.mark.parametrize(("undo", "passes"), [("kept", True), ("current rate", False), ("current norm", False)])
 def test_that_test_fails_for_an_offset_undone_by_the_present_rate_or_norm(undo, passes):
-    start, gradients, rates = _long_run(0.9)
+    start, gradients, rates = long_run()
     iterates = _one_slot(start, gradients, rates, 0.9, undo)
-    assert (_error_of(iterates, start, gradients, rates, 0.9) <= 1e-12) == passes
+    assert (error_of(iterates, start, gradients, rates, 0.9) <= 1e-12) == passes
 
 
 def test_arnold_averages_the_noise_on_a_quadratic():

@@ -1,26 +1,30 @@
-"""One step of NIGT on one variable: the mathematics, on tensors, without any state.
+"""One step of NIGT on one variable: the mathematics, on the arrays of any framework, without any state.
 
 Symbols as in the paper: w is the iterate, x the point where the gradient g is taken, m the momentum, η the learning
-rate, β the momentum parameter. The model's variable holds x. The iterate is kept as one scalar beside m,
+rate, β the momentum parameter. The model holds x. The iterate is kept as one scalar beside m,
 
     offset = β/(1−β) · s      with s the last step's scale, so that      w = x + offset · m,
 
 because x_t = w_t + β/(1−β)·(w_t − w_{t−1}) (Algorithm 1) and w_t − w_{t−1} = −s·m_{t−1}. The scalar remembers the scale
 that the last step really took; recomputing it from this step's η or norms would give a wrong w whenever they change.
 
-`step` is written for a compiler that fuses it (TPU, XLA) and serves everywhere; kernels.py does the same with
-TensorFlow's own kernels, which are faster on a CPU.
+`step` is written for a compiler that fuses it (XLA, torch.compile) and serves everywhere. Where there is none, in-place
+kernels do the same faster (nigt/tf_keras/kernels.py, nigt/torch/moves.py); so does `from_next_momentum` under XLA on a
+CPU (nigt/optax/stepping.py).
+
+An argument `xp` is the framework's functions by NumPy's names: numpy, jax.numpy, torch, or nigt.tf_keras.namespace.
 """
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
-import tensorflow as tf
+Array = Any  # of the framework
 
 
 @dataclasses.dataclass(frozen=True)
 class Coefficients:
-    """What one step needs besides the variable's own state; each a scalar tensor of the variable's dtype.
+    """What one step needs besides the variable's own state; each a scalar of the variable's dtype.
 
     Attributes:
       learning_rate: η of this step, times the multiplier of an excluded variable.
@@ -28,46 +32,61 @@ class Coefficients:
       next_transport: β/(1−β) of the step to come, 0 without implicit gradient transport.
     """
 
-    learning_rate: tf.Tensor
-    beta: tf.Tensor
-    next_transport: tf.Tensor
+    learning_rate: Array
+    beta: Array
+    next_transport: Array
 
 
-def iterate(x: tf.Tensor, momentum: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+def iterate(x: Array, momentum: Array, offset: Array) -> Array:
     """The iterate w that belongs to the gradient point x. All three as in the module's docstring."""
     return x + offset * momentum
 
 
-def averaged(momentum: tf.Tensor, gradient: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+def averaged(momentum: Array, gradient: Array, beta: Array) -> Array:
     """The next m: β·m + (1−β)·g."""
     return beta * momentum + (1 - beta) * gradient
+
+
+def from_next_momentum(offset: Array, beta: Array, scale: Array, next_offset: Array, safe_beta: Array) -> tuple:
+    """The step of x without the old m, which has been written over: x' = x − a·g − b·m', with m the (m' − (1−β)·g)/β.
+
+    Args:
+      offset: Of the step before; 0 where β is 0.
+      scale, next_offset: s and the offset of this step.
+      safe_beta: β, or anything but 0 where it is 0.
+
+    Returns:
+      a and b.
+    """
+    old = offset / safe_beta
+    return old * (1 - beta), scale + next_offset - old
 
 
 # η·β/(1−β) may be this large before a ratio that is finite gives a step that is not.
 _ROOM = 1e3
 
 
-def norm_ratio(weight_norm: tf.Tensor | None, momentum_norm: tf.Tensor) -> tf.Tensor:
+def norm_ratio(xp: Any, weight_norm: Array | None, momentum_norm: Array) -> Array:
     """‖x‖/‖m‖ (section 5.1, as in LARS); None as weight_norm: 1/‖m‖ (Algorithm 1).
 
     1 where a norm is 0, as released; and where m has decayed so far (no gradient for long) that the ratio overflows.
     """
+    one = xp.ones_like(momentum_norm)
     if weight_norm is None:
-        weight_norm = tf.ones_like(momentum_norm)
-    usable = tf.logical_and(weight_norm > 0, momentum_norm > 0)
-    quotient = weight_norm / tf.where(usable, momentum_norm, tf.ones_like(momentum_norm))
-    usable = tf.logical_and(usable, tf.math.is_finite(quotient * _ROOM))
-    return tf.where(usable, quotient, tf.ones_like(momentum_norm))
+        weight_norm = one
+    usable = (weight_norm > 0) & (momentum_norm > 0)
+    quotient = weight_norm / xp.where(usable, momentum_norm, one)
+    return xp.where(usable & xp.isfinite(quotient * _ROOM), quotient, one)
 
 
 def step(
-    x: tf.Tensor,
-    momentum: tf.Tensor,
-    offset: tf.Tensor,
-    gradient: tf.Tensor,
+    x: Array,
+    momentum: Array,
+    offset: Array,
+    gradient: Array,
     coefficients: Coefficients,
-    ratio: Callable[[tf.Tensor], tf.Tensor | None],
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    ratio: Callable[[Array], Array | None],
+) -> tuple[Array, Array, Array]:
     """One step: (x, m, offset) and the gradient at x give the next (x, m, offset).
 
     m ← β·m + (1−β)·g;  s = η·ratio;  w ← w − s·m;  x ← w − β/(1−β)·s·m
