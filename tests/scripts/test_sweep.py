@@ -231,7 +231,7 @@ def test_a_sweep_that_is_stopped_names_what_it_wrote_and_goes_on(laptop_data, tm
         "bert_pretraining.layers": 1,
         "bert_pretraining.hidden_size": 32,
         "bert_pretraining.evaluation_limit": 64,
-        "train_steps": 2,
+        "train_steps": 100,  # long enough to be stopped in, on a busy machine
         "batch_size": 4,
     }
     command = [
