@@ -79,7 +79,7 @@ def _batches(beta: float, size: int) -> Arm:
     """Without transport, as many images as the study's ResNet sees: 1,284 batches of 256."""
     steps = 1284 * 256 // size
     length = f"batch_size={size}", f"train_steps={steps}", f"validation_interval={steps // 6}"
-    fields = {"rates": (3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2), "beside": f"β 0.9, batches of {size}"}
+    fields = {"rates": (3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2, 1e-1), "beside": f"β 0.9, batches of {size}"}
     bindings = (_NO_TRANSPORT, f"beta={beta}", *length)
     return Arm(f"β {beta:g}, batches of {size}", _NIGT_RESNET, bindings, group="resnet batches", **fields)
 

@@ -299,7 +299,7 @@ def test_a_gain_beside_a_gain(tmp_path):
     assert {int(b.partition("=")[2]) for arm in arms for b in arm.bindings if "train_steps" in b} == {1284, 10272}
     for arm in arms:
         assert report._momentum(choice.read(tmp_path / "results")) is None
-        _tune(tmp_path, arm, [0.1, 0.2, 0.5, 0.4, 0.3])
+        _tune(tmp_path, arm, [0.1, 0.2, 0.5, 0.4, 0.3, 0.2])
         finished = choice.read(tmp_path / "results")
         for training, top in zip(arm.final(choice.point_of(arm, finished)), finals[arm.name], strict=True):
             _collect(tmp_path, training, top)
