@@ -18,7 +18,7 @@ from data import command_line
 from scripts.tpu_check import report
 from scripts.tpu_check.programs import Program, all_programs
 from trainers.checkout import ROOT, git_state
-from trainers.running.directory import write_atomically
+from trainers.running.atomic import write_atomically
 
 _PROGRAMS = flags.DEFINE_list("programs", None, "E.g. bert_nigt-8,resnet_lamb-update; all if not given.")
 _OUTPUT = flags.DEFINE_string("output", "results/tpu_check", "Where v3.csv and v3.md go.")
