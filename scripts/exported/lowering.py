@@ -93,9 +93,7 @@ class Lowered:
         concrete = function.get_concrete_function(*inputs)
         # Only now: tf_keras's legacy optimizers make their slots in the first trace.
         known = _paths(self.trainer)
-        known |= {
-            id(v.handle): (f"untracked/{v.name}", v) for v in concrete.graph.variables if id(v.handle) not in known
-        }
+        known = {id(v.handle): (f"untracked/{v.name}", v) for v in concrete.graph.variables} | known
         captured = [known[id(handle)] for handle in concrete.captured_inputs]
         module = hlo_pb2.HloModuleProto.FromString(
             function.experimental_get_compiler_ir(*inputs)(stage="hlo_serialized")
