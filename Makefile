@@ -13,9 +13,9 @@ THREADS ?=
 QUICK ?=
 
 # Make would ignore a misspelt variable. Those of make's command line are compared with all that are read here.
-KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS GROUPS RESULTS SHORTER QUICK MINUTES OUTPUT \
+KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS GROUPS RESULTS SHORTER QUICK MINUTES \
   TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE CURRENCY SPOT YES DRY_RUN PARALLEL \
-  DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
+  EXPERIMENT OUTPUT BUNDLE DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
 
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
@@ -46,7 +46,7 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims tpu-check test test-full lint audit lock clean
+.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims export gpu-study tpu-check test test-full lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -182,18 +182,28 @@ soak: $(VENV)/.ready ## Kill runs, fill disks, damage files for MINUTES (10); co
 theory: $(VENV)/.ready ## Measure the theory (results/theory); QUICK=1: two minutes
 	@$(PY) -m scripts.theory $(if $(call yes,$(QUICK)),--quick)
 
-tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (20 minutes)
-	@$(PY) -m scripts.tpu_check
+export: $(VENV)/exported/.ready ## EXPERIMENT=bert_nigt as files that train without TensorFlow
+	@$(if $(EXPERIMENT),,echo 'export: EXPERIMENT is missing; name one as EXPERIMENT=bert_nigt' >&2; exit 2)
+	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(LAPTOP_DATA); fi
+	@$(PY) -m scripts.exported.export $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(EXPERIMENT)).gin) \
+	  $(call flag,seed,$(SEED)) $(call flag,gin_param,$(GIN)) $(call flag,output,$(OUTPUT))
 
-$(VENV)/tpu_check/.ready: $(VENV)/.ready requirements/tpu_check.txt
-	@$(VENV)/bin/uv venv --quiet --clear --python $(PY) $(VENV)/tpu_check
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/tpu_check/bin/python --require-hashes -r requirements/tpu_check.txt
+gpu-study: $(VENV)/exported/.ready ## The paper's 500,000 steps, in pieces of ten minutes
+	@$(PY) -m scripts.exported.gpu_study
+
+tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (20 minutes)
+	@$(PY) -m scripts.tpu_check $(call flag,bundle,$(BUNDLE))
+
+# Environments beside the first: the TPU's compiler, and JAX, which training with TensorFlow does not need.
+$(VENV)/tpu_check/.ready $(VENV)/exported/.ready: $(VENV)/%/.ready: $(VENV)/.ready requirements/%.txt
+	@$(VENV)/bin/uv venv --quiet --clear --python $(PY) $(VENV)/$*
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/$*/bin/python --require-hashes -r requirements/$*.txt
 	@touch $@
 
-test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
+test: $(VENV)/.ready $(VENV)/exported/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)
 
-test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready ## The heavy tests besides
+test-full: $(VENV)/.ready $(VENV)/exported/.ready $(VENV)/tpu_check/.ready ## The heavy tests besides
 	@$(PYTEST) -m heavy
 
 lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
@@ -206,11 +216,11 @@ lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
 audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements tpu_check tpu_vm; do \
+	@for name in bootstrap requirements exported tpu_check tpu_vm; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt; done
 
 lock: $(VENV)/.ready ## Rewrite the requirements files from requirements/*.in
-	@for name in bootstrap requirements audit tpu_check; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements audit exported tpu_check; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt
 

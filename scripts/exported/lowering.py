@@ -64,7 +64,7 @@ class Lowered:
 
         @tf.function(jit_compile=True)
         def trained():
-            return {"finite": trainer.all_finite()} | trainer.train_loop_end()
+            return trainer.train_loop_end()
 
         @tf.function(jit_compile=True)
         def evaluated():
