@@ -188,8 +188,8 @@ export: $(VENV)/exported/.ready ## EXPERIMENT=bert_nigt as files that train with
 	@$(PY) -m scripts.exported.export $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(EXPERIMENT)).gin) \
 	  $(call flag,seed,$(SEED)) $(call flag,gin_param,$(GIN)) $(call flag,output,$(OUTPUT))
 
-gpu-study: $(VENV)/exported/.ready ## The paper's 500,000 steps, in pieces of ten minutes
-	@$(PY) -m scripts.exported.gpu_study
+gpu-study: $(VENV)/exported/.ready ## BERT's 500,000 steps on a GPU, ten minutes a call
+	@$(PY) -m scripts.exported.gpu_study --python=$(VENV)/exported/bin/python
 
 tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (20 minutes)
 	@$(PY) -m scripts.tpu_check $(call flag,bundle,$(BUNDLE))

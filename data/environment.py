@@ -18,7 +18,6 @@ for _name, _value in {
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 
 
-def show_gpus() -> None:
-    """For a program that trains by JAX, and its children: the GPUs that were hidden above."""
-    if _hidden_here:
-        os.environ.pop(_GPUS, None)
+def with_gpus() -> dict[str, str]:
+    """The environment without what hides GPUs above: for a program that trains by JAX."""
+    return {name: value for name, value in os.environ.items() if name != _GPUS or not _hidden_here}
