@@ -182,11 +182,11 @@ soak: $(VENV)/.ready ## Kill runs, fill disks, damage files for MINUTES (10); co
 theory: $(VENV)/.ready ## Measure the theory (results/theory); QUICK=1: two minutes
 	@$(PY) -m scripts.theory $(if $(call yes,$(QUICK)),--quick)
 
+EXPORTED = $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(EXPERIMENT)).gin) $(call flag,seed,$(SEED)) $(call flag,gin_param,$(GIN))
 export: $(VENV)/exported/.ready ## EXPERIMENT=bert_nigt as files that train without TensorFlow
 	@$(if $(EXPERIMENT),,echo 'export: EXPERIMENT is missing; name one as EXPERIMENT=bert_nigt' >&2; exit 2)
-	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(LAPTOP_DATA); fi
-	@$(PY) -m scripts.exported.export $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(EXPERIMENT)).gin) \
-	  $(call flag,seed,$(SEED)) $(call flag,gin_param,$(GIN)) $(call flag,output,$(OUTPUT))
+	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(PY) -m trainers.train --check $(EXPORTED) && $(LAPTOP_DATA); fi
+	@$(PY) -m scripts.exported.export $(EXPORTED) $(call flag,output,$(OUTPUT))
 
 gpu-study: $(VENV)/exported/.ready ## BERT's 500,000 steps on a GPU, ten minutes a call
 	@$(PY) -m scripts.exported.gpu_study --python=$(VENV)/exported/bin/python

@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+from collections.abc import Sequence
 
 from scripts.exported.gpu_plan import Piece
 
@@ -15,7 +16,7 @@ def is_done(piece: Piece, runs: pathlib.Path) -> bool:
     return all(_record(runs / arm.name).get("status") in ("ok", "diverged") for arm in piece.arms)
 
 
-def markdown(pieces: tuple[Piece, ...], runs: pathlib.Path) -> str:
+def markdown(pieces: Sequence[Piece], runs: pathlib.Path) -> str:
     """The content of study.md."""
     lines = [
         "# The GPU study",

@@ -35,6 +35,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", default=".data", help="Where the text is built, for missing bundles.")
     parser.add_argument("--gin_param", action="append", default=[], help="Further bindings of missing bundles.")
     parser.add_argument("--shorter", type=int, default=1, help="A rehearsal: divides all steps and seconds.")
+    parser.add_argument("--pieces", default="", help="Only these, by their numbers: 1,3.")
     parser.add_argument("--export", action="store_true", help="Only export what is missing, of all pieces.")
     parser.add_argument("--report", action="store_true", help="Only write study.md.")
     return parser.parse_args(given)
@@ -110,32 +111,43 @@ def _follow(running: dict[Arm, subprocess.Popen], end: float) -> bool:
 
 def main(options: argparse.Namespace) -> None:
     """Does what the options say."""
-    begin = time.monotonic()
     if options.minutes <= 0 or options.shorter < 1:
         raise InputError("--minutes and --shorter have to be positive")
     try:
+        pieces = [PIECES[int(number) - 1] for number in options.pieces.split(",")] if options.pieces else list(PIECES)
+    except (ValueError, IndexError) as error:
+        raise InputError(f"--pieces={options.pieces}: numbers from 1 to {len(PIECES)}, with commas") from error
+    try:
         if options.export:
-            export(tuple(arm for piece in PIECES for arm in piece.arms), options)
-        if options.export or options.report:
-            return
-        end, first = begin + 60 * options.minutes - _MARGIN, True
-        for piece in PIECES:
-            if gpu_report.is_done(piece, options.runs):
-                continue
-            # A piece that is not resumed needs a whole call.
-            if not piece.together and not first:
-                break
-            print(f"gpu-study: {piece.title}", flush=True)
-            export(piece.arms, options)
-            if first:  # exporting is not part of the ten minutes on a GPU
-                end, first = time.monotonic() + 60 * options.minutes - _MARGIN, False
-            if not run(piece, options, end):
-                break
+            export(tuple(arm for piece in pieces for arm in piece.arms), options)
+        elif not options.report:
+            go_on(pieces, options)
     finally:
         options.output.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.output / "study.md", gpu_report.markdown(PIECES, options.runs))
-        left = [piece.title for piece in PIECES if not gpu_report.is_done(piece, options.runs)]
+        write_atomically(options.output / "study.md", gpu_report.markdown(pieces, options.runs))
+        left = [piece.title for piece in pieces if not gpu_report.is_done(piece, options.runs)]
         print(f"gpu-study: {options.output}/study.md; {f'not done: {left[0]}; repeat the command' if left else 'done'}")
+
+
+def go_on(pieces: list[Piece], options: argparse.Namespace) -> None:
+    """Runs what is not done, until the minutes are over; exporting is not counted.
+
+    Raises:
+      RunError: A run failed, or a piece that is not resumed does not fit.
+    """
+    end = None
+    for piece in pieces:
+        if gpu_report.is_done(piece, options.runs):
+            continue
+        if end is not None and not piece.together:  # it needs a whole call
+            break
+        print(f"gpu-study: {piece.title}", flush=True)
+        export(piece.arms, options)
+        end = end or time.monotonic() + 60 * options.minutes - _MARGIN
+        if not run(piece, options, end):
+            if not piece.together:
+                raise RunError(f"{piece.title}: does not fit {options.minutes:g} minutes; give it more with --minutes")
+            break
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from data import masking
 from data.vocabulary import MASK
 from scripts.exported import bundle
-from tests.scripts.exported.conftest import BATCH, PREDICTIONS, TRAIN, VOCABULARY
+from tests.scripts.exported.bundles import BATCH, PREDICTIONS, TRAIN, VOCABULARY
 
 EPOCHS = 12
 STEPS_AN_EPOCH = TRAIN // BATCH  # four sequences are left over

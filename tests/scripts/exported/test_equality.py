@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scripts.exported import bundle
-from tests.scripts.exported.conftest import export, write_text
+from tests.scripts.exported.bundles import export, write_text
 from trainers import gin_files
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
