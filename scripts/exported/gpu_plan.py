@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 STEPS = 500_000  # the paper's (section 5.2)
-LARGER_STEPS, LARGER_SECONDS = 6_000, 40.0
+LARGER_STEPS, LARGER_SECONDS = 2_000, 45.0
 
 
 @dataclasses.dataclass(frozen=True)

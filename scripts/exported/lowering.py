@@ -82,17 +82,17 @@ class Lowered:
         if hasattr(trainer.optimizer, "iterates"):
             self._functions["at_w"] = at_w
             self._lower("at_w", at_w)
-            paths = {id(v): path for path, v in self.variables.items()}
+            by_variable = {id(v): path for path, v in self.variables.items()}
             for entry, variable in zip(
                 self.signatures["at_w"]["returns"], trainer.model.trainable_variables, strict=True
             ):
-                entry[0] = paths[id(variable)]
+                entry[0] = by_variable[id(variable)]
 
     def _lower(self, name: str, function, *inputs) -> None:
         flat = tf.nest.flatten(inputs)
         concrete = function.get_concrete_function(*inputs)
         # Only now: tf_keras's legacy optimizers make their slots in the first trace.
-        known = _paths(self.trainer)
+        known = _of_run(self.trainer)
         known = {id(v.handle): (f"untracked/{v.name}", v) for v in concrete.graph.variables} | known
         captured = [known[id(handle)] for handle in concrete.captured_inputs]
         module = hlo_pb2.HloModuleProto.FromString(
@@ -109,14 +109,14 @@ class Lowered:
         if not shape.result.tuple_shapes:
             results = [_described(shape.result)]
         written = {e.output_shape_index[0]: e.parameter_number for e in module.input_output_alias.entries}
-        paths = [path for path, _ in captured]
+        read = [path for path, _ in captured]
         names = sorted(structure) if isinstance(structure, dict) else [""] * len(returned)
         self.modules[name] = module.SerializeToString(deterministic=True)
         self.signatures[name] = {
             "inputs": [[key, *_described_tensor(t)] for key, t in zip(_names(*inputs), flat, strict=True)],
-            "variables": paths,
+            "variables": read,
             "returns": [[key, *result] for key, result in zip(names, results, strict=False)],
-            "writes": [paths[written[n] - len(flat)] for n in range(len(returned), len(results))],
+            "writes": [read[written[n] - len(flat)] for n in range(len(returned), len(results))],
         }
         self.variables |= dict(captured)
 
@@ -144,20 +144,20 @@ def _names(*inputs) -> list[str]:
     return sorted(batch) if isinstance(batch, dict) else ["images", "labels", "weights"][: len(tf.nest.flatten(batch))]
 
 
-def _paths(trainer: IterateTrainer) -> dict[int, tuple[str, tf.Variable]]:
-    """Every variable of a run with its path in a checkpoint (names are not unique), by the id of its handle."""
-    parts = (
-        "global_step",
-        "model",
-        "optimizer",
-        "train_loss",
-        "train_metrics",
-        "validation_loss",
-        "validation_metrics",
-    )
-    root = tf.train.Checkpoint(**{part: getattr(trainer, part) for part in parts})
-    objects, paths = graph_view.ObjectGraphView(root)._breadth_first_traversal()
-    found = {id(v.handle): ("/".join(part.name for part in paths[v]), v) for v in objects if isinstance(v, tf.Variable)}
+def paths(**roots) -> dict[int, tuple[str, tf.Variable]]:
+    """(path, variable) of every variable below these objects, as a checkpoint of them has it, by the id of its handle.
+
+    Names of variables are not unique; paths are.
+    """
+    objects, found = graph_view.ObjectGraphView(tf.train.Checkpoint(**roots))._breadth_first_traversal()
+    variables = (v for v in objects if isinstance(v, tf.Variable))
+    return {id(v.handle): ("/".join(part.name for part in found[v]), v) for v in variables}
+
+
+def _of_run(trainer: IterateTrainer) -> dict[int, tuple[str, tf.Variable]]:
+    parts = ["global_step", "model", "optimizer"]
+    parts += [f"{split}_{kind}" for split in ("train", "validation") for kind in ("loss", "metrics")]
+    found = paths(**{part: getattr(trainer, part) for part in parts})
     for slot in getattr(trainer.optimizer, "get_slot_names", list)():  # tf_keras's legacy optimizers
         for variable in trainer.model.trainable_variables:
             with contextlib.suppress(KeyError):  # not of one without a gradient
