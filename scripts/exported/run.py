@@ -61,6 +61,9 @@ def main() -> ExitStatus:
     except InputError as error:
         print(f"{_PROGRAM}: {error}", file=sys.stderr)
         return ExitStatus.BAD_INPUT
+    except RuntimeError as error:  # of the device: too little memory, say
+        print(f"{_PROGRAM}: the device failed: {_first_line(error)}", file=sys.stderr)
+        return ExitStatus.FAILED
     except OSError as error:
         print(f"{_PROGRAM}: {error.filename or arguments.bundle}: {error.strerror}; mend that", file=sys.stderr)
         return ExitStatus.FAILED
@@ -101,7 +104,8 @@ def _train(run, directory: ExportedDirectory, interruption: Interruption, say, a
 
     def last_words(name: str) -> None:
         directory.update("interrupted", run.saved)
-        print(f"{_PROGRAM}: {name}; the last checkpoint is of step {run.saved}, the same command goes on from there")
+        text = f"the last checkpoint is of step {run.saved}, the same command goes on from there"
+        print(f"{_PROGRAM}: {name}; {text}", file=sys.stderr, flush=True)
 
     directory.begin(run.step)
     say(f"{'resuming from' if run.step else 'starting at'} step {run.step} on {directory.record['device']}")
@@ -124,6 +128,10 @@ def _train(run, directory: ExportedDirectory, interruption: Interruption, say, a
     finally:
         directory.update(status, run.step)
     return {"ok": ExitStatus.DONE, "diverged": ExitStatus.DIVERGED, "interrupted": ExitStatus.INTERRUPTED}[status]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:400]
 
 
 class _Log:

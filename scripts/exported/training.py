@@ -61,10 +61,11 @@ class Training:
             arrays = bundle.arrays(split)
             columns = [arrays[name].astype(dtype) for name, dtype, _ in inputs]
             names = [name for name, *_ in inputs]
-            self._batches[split] = [dict(zip(names, batch, strict=True)) for batch in zip(*columns, strict=True)]
+            batches = [dict(zip(names, batch, strict=True)) for batch in zip(*columns, strict=True)]
+            self._batches[split] = jax.device_put(batches)
         self.step = self.saved = self._count()
         self._log = MetricsLog(directory.path / "metrics.csv", self.step, self._settings["batch_size"])
-        self._first, self._started = self.step, time.monotonic()
+        self._first, self._started, self._piece = self.step, time.monotonic(), 1
 
     def run(self, seconds: float | None = None) -> None:
         """Trains and evaluates to the last step.
@@ -84,14 +85,10 @@ class Training:
         while self.step < last and not over:
             spent += self._loop(self._end_of_loop())
             over = seconds is not None and spent >= seconds
-            due = over or self.step == last
-            if (
-                due
-                or self.step // self._settings["checkpoint_interval"]
-                > self.saved // self._settings["checkpoint_interval"]
-            ):
+            ends, between = over or self.step == last, self._settings["checkpoint_interval"]
+            if ends or self.step // between > self.saved // between:
                 self.save()
-            if due or self.step % interval == 0:
+            if ends or self.step % interval == 0:
                 self.evaluate()
 
     def save(self) -> None:
@@ -129,14 +126,14 @@ class Training:
           Its seconds, without the first piece of a process, which includes the compilation.
         """
         left, seconds = steps, 0.0
-        piece = 1 if self.step == self._first else steps
         while left:
             self._interruption.check()
-            count, start, first = min(piece, left), time.monotonic(), self.step == self._first
+            count, start, first = min(self._piece, left), time.monotonic(), self.step == self._first
             self._take(count)
             taken = time.monotonic() - start
-            seconds += 0.0 if first else taken
-            piece = max(1, int(_SECONDS_OF_STEPS * count / max(taken, 1e-6)))
+            if not first:
+                seconds += taken
+                self._piece = max(1, int(_SECONDS_OF_STEPS * count / max(taken, 1e-6)))
             left -= count
         returned, self._state = self._programs["trained"](self._state)
         values = {name: float(value) for name, value in returned.items()}
@@ -199,6 +196,9 @@ def describe_device(of_processor: str) -> str:
 
 def unsupported(bundle: Bundle) -> str | None:
     """Why the programs do not run on this machine's device; None if they do."""
-    platform = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+    try:
+        platform = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+    except (RuntimeError, AssertionError) as error:  # the second where a plugin is not installed
+        return f"JAX finds no device ({(str(error).splitlines() or ['no plugin for it'])[0][:200]})"
     exported = jax.export.deserialize(bundle.program("step")).platforms
     return None if platform in exported else f"exported for {', '.join(exported)}, and this is {platform}"

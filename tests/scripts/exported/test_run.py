@@ -13,6 +13,7 @@ import pytest
 
 from scripts.exported import bundle, checkpoints
 from scripts.figures import collect
+from tests.conftest import ROOT
 
 STEPS, INTERVAL = 1000, 200
 
@@ -142,6 +143,15 @@ def test_a_bundle_that_is_not_whole_is_refused(name, wrong, small, runner, tmp_p
         (copy / name).write_bytes((copy / name).read_bytes()[:-3] + b"xyz")
     line = _refused(runner(copy, f"--model_dir={tmp_path / 'run'}"))
     assert wrong in line and str(copy) in line and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_a_device_that_is_not_there_is_one_line(platform, small, jax_python, jax_environment, tmp_path):
+    command = [jax_python, "-m", "scripts.exported.run", small, f"--model_dir={tmp_path / 'run'}"]
+    environment = jax_environment | {"JAX_PLATFORMS": platform}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "JAX finds no device" in line and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
