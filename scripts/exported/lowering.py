@@ -149,7 +149,8 @@ def paths(**roots) -> dict[int, tuple[str, tf.Variable]]:
 
     Names of variables are not unique; paths are.
     """
-    objects, found = graph_view.ObjectGraphView(tf.train.Checkpoint(**roots))._breadth_first_traversal()
+    root = tf.train.Checkpoint(**roots)  # the view holds no more than a weak reference
+    objects, found = graph_view.ObjectGraphView(root)._breadth_first_traversal()
     variables = (v for v in objects if isinstance(v, tf.Variable))
     return {id(v.handle): ("/".join(part.name for part in found[v]), v) for v in variables}
 

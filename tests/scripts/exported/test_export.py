@@ -3,10 +3,11 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 from scripts.exported import bundle
-from tests.scripts.exported.bundles import BATCH, LENGTH, export
+from tests.scripts.exported.bundles import BATCH, LENGTH, SMALL, export
 from trainers import gin_files
 
 FILE = "configs/laptop/bert_nigt.gin"
@@ -34,6 +35,16 @@ def test_the_state_is_by_checkpoint_path(small):
     assert {path.split("/")[0] for path in state} >= {"model", "optimizer", "train_loss"}
     assert state[read.manifest["settings"]["step"]] == 0
     assert not set(state) & set(signature["signatures"]["evaluate"]["writes"])
+
+
+@pytest.mark.heavy
+def test_a_second_export_has_the_same_signature_and_start(small, text, tmp_path):
+    done = export(tmp_path / "again", FILE, f"bert_pretraining.data_dir='{text}'", SMALL)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = bundle.Bundle(small), bundle.Bundle(tmp_path / "again")
+    assert first.manifest["signature"] == second.manifest["signature"]
+    state, again = first.arrays("state"), second.arrays("state")
+    assert all(np.array_equal(state[path], again[path]) for path in state)
 
 
 @pytest.mark.parametrize(
