@@ -10,12 +10,13 @@ SEED ?= 0
 GIN ?=
 RESULTS ?= results/laptop/demo
 THREADS ?=
+JAX ?= $(VENV)/exported/bin/python
 QUICK ?=
 
 # Make would ignore a misspelt variable. Those of make's command line are compared with all that are read here.
 KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS GROUPS RESULTS SHORTER QUICK MINUTES \
   TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE CURRENCY SPOT YES DRY_RUN PARALLEL \
-  EXPERIMENT OUTPUT BUNDLE DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
+  EXPERIMENT OUTPUT BUNDLE JAX DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
 
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
@@ -189,7 +190,7 @@ export: $(VENV)/exported/.ready ## EXPERIMENT=bert_nigt as files that train with
 	@$(PY) -m scripts.exported.export $(EXPORTED) $(call flag,output,$(OUTPUT))
 
 gpu-study: $(VENV)/exported/.ready ## BERT's 500,000 steps on a GPU, ten minutes a call
-	@$(PY) -m scripts.exported.gpu_study --python=$(VENV)/exported/bin/python
+	@$(PY) -m scripts.exported.gpu_study $(call flag,python,$(JAX))
 
 tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (20 minutes)
 	@$(PY) -m scripts.tpu_check $(call flag,bundle,$(BUNDLE))

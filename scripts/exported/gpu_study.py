@@ -54,7 +54,7 @@ def export(arms: tuple[Arm, ...], options: argparse.Namespace) -> None:
     for arm in missing:
         bindings = [*arm.bindings(options.data, options.shorter), *options.gin_param]
         flags = [f"--gin_param={binding}" for binding in bindings]
-        flags += [f"--gin_file={arm.gin_file}", f"--seed={arm.seed}", f"--exporter={options.python}"]
+        flags += [f"--gin_file={arm.gin_file}", f"--seed={arm.seed}"]
         _call("scripts.exported.export", *flags, f"--output={options.bundles / arm.name}")
 
 
@@ -62,6 +62,20 @@ def _call(module: str, *flags: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, *flags], stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise RunError((done.stderr.strip().splitlines() or [f"{module}: status {done.returncode}"])[-1])
+
+
+def _require_gpu(options: argparse.Namespace) -> None:
+    """Refuses a device on which the study would take days; a rehearsal runs anywhere."""
+    asked = [options.python, "-c", "import jax; print(jax.default_backend())"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, env=environment.with_gpus()).stdout.strip()
+    except OSError as error:
+        raise InputError(f"--python={options.python}: {error.strerror}; name a Python that has jax") from error
+    if found not in ("gpu", "tpu") and options.shorter == 1:
+        seen = f"its jax sees only a {found}" if found else "it has no jax that works"
+        raise InputError(
+            f"--python={options.python}: {seen}; name one whose jax sees a GPU (make gpu-study JAX=python3)"
+        )
 
 
 def run(piece: Piece, options: argparse.Namespace, end: float) -> bool:
@@ -135,6 +149,7 @@ def go_on(pieces: list[Piece], options: argparse.Namespace) -> None:
     Raises:
       RunError: A run failed, or a piece that is not resumed does not fit.
     """
+    _require_gpu(options)
     end = None
     for piece in pieces:
         if gpu_report.is_done(piece, options.runs):

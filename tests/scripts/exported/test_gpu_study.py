@@ -52,6 +52,15 @@ def test_the_committed_report_is_what_the_command_writes_without_runs(tmp_path):
     assert (ROOT / "results/gpu/study.md").read_text() == gpu_report.markdown(PIECES, tmp_path)
 
 
+def test_a_processor_is_refused(tmp_path, jax_python):
+    command = [sys.executable, "-m", "scripts.exported.gpu_study", f"--python={jax_python}"]
+    command += [f"--{name}={tmp_path / name}" for name in ("bundles", "runs", "output")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "its jax sees only a cpu; name one whose jax sees a GPU" in line
+    assert not (tmp_path / "bundles").exists()
+
+
 @pytest.mark.heavy
 @pytest.mark.timeout(3600)
 def test_a_rehearsal_goes_on_where_a_call_ended(tmp_path, jax_python, jax_environment):
