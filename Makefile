@@ -10,12 +10,13 @@ SEED ?= 0
 GIN ?=
 RESULTS ?= results/laptop/demo
 THREADS ?=
+JAX ?= $(VENV)/exported/bin/python
 QUICK ?=
 
 # Make would ignore a misspelt variable. Those of make's command line are compared with all that are read here.
-KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS GROUPS RESULTS SHORTER QUICK MINUTES OUTPUT \
+KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS GROUPS RESULTS SHORTER QUICK MINUTES \
   TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE CURRENCY SPOT YES DRY_RUN PARALLEL \
-  DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
+  EXPERIMENT OUTPUT BUNDLE JAX DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
 
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
@@ -46,7 +47,7 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims tpu-check test test-full wheel lint audit lock clean
+.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims export gpu-study tpu-check test test-full wheel lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -183,8 +184,17 @@ soak: $(VENV)/.ready ## Kill runs, fill disks, damage files for MINUTES (10); co
 theory: $(VENV)/.ready ## Measure the theory (results/theory); QUICK=1: two minutes
 	@$(PY) -m scripts.theory $(if $(call yes,$(QUICK)),--quick)
 
+EXPORTED = $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(EXPERIMENT)).gin) $(call flag,seed,$(SEED)) $(call flag,gin_param,$(GIN))
+export: $(VENV)/exported/.ready ## EXPERIMENT=bert_nigt as files that train without TensorFlow
+	@$(if $(EXPERIMENT),,echo 'export: EXPERIMENT is missing; name one as EXPERIMENT=bert_nigt' >&2; exit 2)
+	@if [ $(call quoted,$(SCALE)) = laptop ]; then $(PY) -m trainers.train --check $(EXPORTED) && $(LAPTOP_DATA); fi
+	@$(PY) -m scripts.exported.export $(EXPORTED) $(call flag,output,$(OUTPUT))
+
+gpu-study: $(VENV)/exported/.ready ## BERT's 500,000 steps on a GPU, ten minutes a call
+	@$(PY) -m scripts.exported.gpu_study $(call flag,python,$(JAX))
+
 tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (20 minutes)
-	@$(PY) -m scripts.tpu_check
+	@$(PY) -m scripts.tpu_check $(call flag,bundle,$(BUNDLE))
 
 # What needs packages that training does not has an environment of its own.
 $(VENV)/%/.ready: requirements/%.txt $(VENV)/.ready
@@ -192,10 +202,10 @@ $(VENV)/%/.ready: requirements/%.txt $(VENV)/.ready
 	@$(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
 	@touch $@
 
-test: $(VENV)/.ready ## The tests (under 20 minutes on two cores)
+test: $(VENV)/.ready $(VENV)/exported/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)
 
-test-full: $(VENV)/.ready $(VENV)/tpu_check/.ready $(VENV)/frameworks/.ready $(VENV)/frameworks_oldest/.ready ## The heavy tests besides, and those of PyTorch and JAX
+test-full: $(VENV)/.ready $(VENV)/exported/.ready $(VENV)/tpu_check/.ready $(VENV)/frameworks/.ready $(VENV)/frameworks_oldest/.ready ## The heavy tests besides, and those of PyTorch and JAX
 	@$(PYTEST) -m heavy
 	@for name in frameworks frameworks_oldest; do \
 	  $(VENV)/$$name/bin/python -m pytest --confcutdir=tests/frameworks -o addopts="-q --strict-markers" tests/frameworks || exit; done
@@ -213,11 +223,11 @@ lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
 audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements tpu_check tpu_vm frameworks frameworks_oldest; do \
+	@for name in bootstrap requirements exported tpu_check tpu_vm frameworks frameworks_oldest; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt || exit; done
 
 lock: $(VENV)/.ready ## Rewrite the requirements files from requirements/*.in
-	@for name in bootstrap requirements audit tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements audit exported tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt
 

@@ -14,7 +14,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
-pytest_plugins = ["tests.data.bert.text"]  # its fixtures are several files'
+pytest_plugins = ["tests.data.bert.text", "tests.scripts.exported.bundles"]  # their fixtures are several files'
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

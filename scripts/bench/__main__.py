@@ -23,7 +23,8 @@ from data import command_line
 from nigt import NIGT
 from trainers import gin_files
 from trainers.checkout import git_state
-from trainers.running.directory import describe_device, write_atomically
+from trainers.running.atomic import write_atomically
+from trainers.running.held import describe_device
 
 _GIN_FILES = {
     "bert_base": "configs/paper/bert_nigt.gin",

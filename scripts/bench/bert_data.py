@@ -19,7 +19,8 @@ from data import vocabulary
 from data.errors import InputError
 from data.laptop import sample
 from trainers.checkout import ROOT, describe_commit
-from trainers.running.directory import describe_device, write_atomically
+from trainers.running.atomic import write_atomically
+from trainers.running.held import describe_device
 
 ROUNDS = 3
 SIZES = (1, 10, 100)  # times the sample

@@ -20,7 +20,8 @@ from data.imagenet import photographs
 from trainers import gin_files
 from trainers.checkout import ROOT, describe_commit
 from trainers.input import files as input_files
-from trainers.running.directory import describe_device, write_atomically
+from trainers.running.atomic import write_atomically
+from trainers.running.held import describe_device
 
 ROUNDS = 7
 IMAGES, SHARDS, BATCH = 400, 4, 64  # distinct cuts, each of its own size

@@ -17,7 +17,8 @@ from official.core import config_definitions as cfg
 from trainers.checkout import ROOT, describe_commit
 from trainers.input import files as input_files
 from trainers.input import order as input_order
-from trainers.running.directory import describe_device, write_atomically
+from trainers.running.atomic import write_atomically
+from trainers.running.held import describe_device
 
 ROUNDS = 7
 # The official train tar file's bytes and images.

@@ -12,7 +12,8 @@ import time
 
 from data.errors import RunError
 from trainers.checkout import ROOT, describe_commit
-from trainers.running.directory import describe_device, write_atomically
+from trainers.running.atomic import write_atomically
+from trainers.running.held import describe_device
 
 ROUNDS = 5
 LIMIT = 2.0  # seconds of processor time

@@ -15,7 +15,7 @@ from scripts.claims import headline
 from scripts.claims.evidence import STUDY, VERDICTS
 from scripts.claims.ledger import CLAIMS, KINDS, SECTIONS, Claim
 from trainers.checkout import ROOT
-from trainers.running.directory import write_atomically
+from trainers.running.atomic import write_atomically
 
 COLUMNS = ("number", "kind", "place", "claim", "shown_by", "paper", "ours", "verdict", "laptop", "command")
 

@@ -19,7 +19,7 @@ from data import command_line
 from scripts.soak import bad_gin, faults, kills, sweeps
 from scripts.soak.forked import Run, arguments
 from trainers.checkout import ROOT, describe_commit
-from trainers.running.directory import write_atomically
+from trainers.running.atomic import write_atomically
 
 RUNS = ("bert_nigt", "resnet_nigt", "bert_adam", "resnet_sgd")
 KILLS = 20  # in one run

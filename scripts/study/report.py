@@ -16,7 +16,7 @@ from scripts.study.arm import Arm
 from scripts.study.comparison import LEVEL, MARGIN, Comparison, Judged, Sample, bootstrap, coverage, shown
 from scripts.sweep.grid import Point
 from trainers.checkout import ROOT
-from trainers.running.directory import write_atomically
+from trainers.running.atomic import write_atomically
 
 _TASKS = ("bert", "resnet")
 # Arms of the ResNet by name, and what the figures call them: NIGT without one of its parts, and other optimizers.

@@ -20,7 +20,7 @@ from scripts.sweep.grid import Point, Value
 from scripts.sweep.training import Ended
 from trainers import gin_files
 from trainers.exit_status import ExitStatus
-from trainers.running.directory import LOCK, is_locked
+from trainers.running.held import LOCK, is_locked
 
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60  # without a heartbeat: then a worker counts as killed

@@ -16,7 +16,7 @@ import tqdm
 from data.errors import InputError
 from scripts.theory.tasks import Record, Task, execute
 from trainers.checkout import ROOT
-from trainers.running.directory import write_atomically
+from trainers.running.atomic import write_atomically
 
 # What a measurement depends on: a change there makes it anew.
 SOURCES = ("nigt/reference.py", "nigt/theory/*.py", "scripts/theory/tasks.py")

@@ -9,7 +9,8 @@ from scripts.figures import style
 from scripts.figures import theory as theory_figures
 from scripts.theory import acceptance, execution, plan, report, tables, tasks
 from trainers.checkout import git_state
-from trainers.running.directory import describe_device, write_atomically
+from trainers.running.atomic import write_atomically
+from trainers.running.held import describe_device
 
 
 def run(quick: bool, workers: int, output: pathlib.Path, cache: pathlib.Path, command: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from data.errors import InputError, RunError
 from scripts.tpu.machine import Machine
 from scripts.tpu.request import Request
-from trainers.running.directory import write_atomically
+from trainers.running.atomic import write_atomically
 
 
 @dataclasses.dataclass

@@ -15,14 +15,17 @@ import tempfile
 from absl import app, flags
 
 from data import command_line
+from data.errors import InputError
+from scripts.exported.bundle import Bundle
 from scripts.tpu_check import report
 from scripts.tpu_check.programs import Program, all_programs
 from trainers.checkout import ROOT, git_state
-from trainers.running.directory import write_atomically
+from trainers.running.atomic import write_atomically
 
 _PROGRAMS = flags.DEFINE_list("programs", None, "E.g. bert_nigt-8,resnet_lamb-update; all if not given.")
 _OUTPUT = flags.DEFINE_string("output", "results/tpu_check", "Where v3.csv and v3.md go.")
 _CACHE = flags.DEFINE_string("cache", "runs/tpu_check", "Where the compiler's answers are kept.")
+_BUNDLE = flags.DEFINE_string("bundle", None, "Compile the steps of an exported run instead, and write nothing.")
 _COMPILER = flags.DEFINE_string("compiler", ".venv/tpu_check/bin/python", "The Python that has jax and libtpu.")
 
 
@@ -78,6 +81,36 @@ def ask(module: pathlib.Path, kept: pathlib.Path, compiler: str) -> dict:
     return answer
 
 
+def check_bundle(folder: pathlib.Path, cache: pathlib.Path, compiler: str) -> int:
+    """Compiles the programs of a bundle that take steps; returns the exit status."""
+    try:
+        bundle = Bundle(folder)
+    except InputError as error:
+        print(f"tpu-check: {error}", file=sys.stderr)
+        return 2
+    failed = 0
+    for name in sorted({"step", "steps"} & set(bundle.manifest["signature"]["programs"])):
+        with tempfile.TemporaryDirectory(prefix="tpu-check-") as scratch:
+            module = pathlib.Path(scratch) / f"{name}.jax"
+            module.write_bytes(bundle.program(name))
+            answer = ask(module, cache / f"{folder.resolve().name}-{name}.json", compiler)
+        try:
+            if "error" in answer:
+                raise CheckError(f"{name}: the TPU's compiler refuses it: {answer['error']}")
+            judge(name, answer)
+        except CheckError as error:
+            print(f"tpu-check: {error}", file=sys.stderr, flush=True)
+            failed += 1
+            continue
+        used, aliased = report.hbm_bytes(answer) / 2**20, answer["alias_bytes"] / 2**20
+        print(
+            f"tpu-check: {name} for {answer['device']}: {used:.1f} MiB, {aliased:.1f} of them updated in place, "
+            f"compiled in {answer['compile_s']:.0f} s",
+            flush=True,
+        )
+    return 1 if failed else 0
+
+
 def judge(name: str, answer: dict) -> None:
     """Raises CheckError for a program that is too large for a core."""
     needed = report.hbm_bytes(answer)
@@ -101,6 +134,8 @@ def main(argv: list[str]) -> int:
     if not pathlib.Path(_COMPILER.value).exists():
         print(f"tpu-check: {_COMPILER.value} is missing; `make tpu-check` installs it", file=sys.stderr)
         return 2
+    if _BUNDLE.value:
+        return check_bundle(pathlib.Path(_BUNDLE.value), pathlib.Path(_CACHE.value), _COMPILER.value)
     answers, failed = {}, 0
     for name in names:
         try:

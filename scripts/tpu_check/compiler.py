@@ -1,6 +1,7 @@
 """Compiles an HLO module for TPU v3 with libtpu: .venv/tpu_check/bin/python compiler.py FILE [REPLICAS].
 
 Runs in the virtual environment of requirements/tpu_check.txt, apart from the rest of the project, and needs no TPU.
+FILE is a serialized HLO module or, if it ends in .jax, a program of a bundle (scripts/exported).
 Prints one line of JSON: the compiler's memory and cost analysis, or {"error": …}. REPLICAS (default 1): for so many of
 the eight cores of a v3-8; with REPLICAS and a further argument OUT, the compiled module goes there as HLO text.
 """
@@ -17,10 +18,13 @@ os.environ.update(
 )
 os.environ.setdefault("TPU_MIN_LOG_LEVEL", "3")
 
+import jax  # noqa: E402
+import jax.export  # noqa: E402
 import numpy as np  # noqa: E402
 from jax._src.interpreters import mlir  # noqa: E402
 from jax._src.lib.mlir import ir  # noqa: E402
 from jax.experimental import topologies  # noqa: E402
+from jax.sharding import SingleDeviceSharding  # noqa: E402
 from jaxlib import _jax, xla_client  # noqa: E402
 
 TOPOLOGY = "v3:2x2"  # four chips of two cores: a v3-8
@@ -65,10 +69,27 @@ def compile_for_v3(hlo: bytes, replicas: int = 1) -> tuple[dict, str]:
         start = time.monotonic()
         executable = devices[0].client.compile(module, xla_client.DeviceList(tuple(devices)), options)
         seconds = time.monotonic() - start
-    memory, cost = executable.get_compiled_memory_stats(), executable.cost_analysis()
+    answer = _answer(executable.get_compiled_memory_stats(), executable.cost_analysis(), seconds)
+    return answer, "\n".join(part.to_string() for part in executable.hlo_modules())
+
+
+def compile_exported(content: bytes) -> dict:
+    """The compiler's answers for a program of a bundle on one core; its state is updated in place."""
+    jax.config.update("jax_enable_x64", True)  # the counters are int64
+    place = SingleDeviceSharding(topologies.get_topology_desc(TOPOLOGY, platform="tpu").devices[0])
+    exported = jax.export.deserialize(bytearray(content))
+    shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place) for a in exported.in_avals]
+    arguments, named = jax.tree.unflatten(exported.in_tree, shapes)
+    lowered = jax.jit(exported.call, donate_argnums=0).lower(*arguments, **named)
+    start = time.monotonic()
+    compiled = lowered.compile()
+    return _answer(compiled.memory_analysis(), compiled.cost_analysis(), time.monotonic() - start)
+
+
+def _answer(memory, cost, seconds: float) -> dict:
     cost = cost[0] if isinstance(cost, list) else cost
-    answer = {
-        "device": devices[0].device_kind,
+    return {
+        "device": topologies.get_topology_desc(TOPOLOGY, platform="tpu").devices[0].device_kind,
         "libtpu": importlib.metadata.version("libtpu"),
         "argument_bytes": memory.argument_size_in_bytes,
         "output_bytes": memory.output_size_in_bytes,
@@ -79,14 +100,17 @@ def compile_for_v3(hlo: bytes, replicas: int = 1) -> tuple[dict, str]:
         "bytes_accessed": cost["bytes accessed"],
         "compile_s": seconds,
     }
-    return answer, "\n".join(part.to_string() for part in executable.hlo_modules())
 
 
 def main() -> None:
     """Prints the answer; exit status 1 where the compiler refuses."""
     try:
         with open(sys.argv[1], "rb") as file:
-            answer, text = compile_for_v3(file.read(), int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+            content = file.read()
+        if sys.argv[1].endswith(".jax"):
+            answer, text = compile_exported(content), ""
+        else:
+            answer, text = compile_for_v3(content, int(sys.argv[2]) if len(sys.argv) > 2 else 1)
     except Exception as error:  # whatever the compiler raises is its answer
         print(json.dumps({"error": (str(error).strip().splitlines() or [type(error).__name__])[0][:400]}))
         sys.exit(1)

@@ -23,7 +23,7 @@ from scripts.why import frequency, growth
 from trainers import gin_files
 from trainers.checkout import describe_commit
 from trainers.running import summary
-from trainers.running.directory import write_atomically
+from trainers.running.atomic import write_atomically
 
 _COMMAND = "python -m scripts.why"
 COLUMNS = ("arm", "run_id", "step", "what", "group", "value")

@@ -23,12 +23,17 @@ VALUE = "a b/[x] *?'\"; `echo no` $(echo no) #, é"
         ("study", "HOURS"),
         ("study", "GROUPS"),
         ("soak", "OUTPUT"),
+        ("export", "OUTPUT"),
+        ("tpu-check", "BUNDLE"),
     ],
 )
 def test_a_value_reaches_the_command_whole(target, variable):
     given = VALUE.replace("$", "$$")
     made = subprocess.run(
-        ["make", "-n", target, f"{variable}={given}", "SCALE=laptop"], cwd=ROOT, capture_output=True, text=True
+        ["make", "-n", target, f"{variable}={given}", "SCALE=laptop", "EXPERIMENT=bert-nigt"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     command = made.stdout.rpartition("python -m ")[2]
     words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, cwd="/").stdout

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data.errors import InputError, RunError, reason
 from trainers.input import files
-from trainers.running.directory import DISK_FULL
+from trainers.running.held import DISK_FULL
 
 _INPUT = re.compile("IteratorGetNext|GetNextFromShard")  # in an error that comes out of the input's graph
 

@@ -24,7 +24,9 @@ class Interrupted(Exception):
 class Interruption:
     """Whether a signal has asked the run to stop. A second signal ends the process at once."""
 
-    def __init__(self):
+    def __init__(self, program: str = "trainers.train"):
+        """program: What its line begins with."""
+        self._program = program
         self._signal: int | None = None
         self._last_words: Callable[[str], None] | None = None
         self._reader = self._writer = -1
@@ -79,7 +81,7 @@ class Interruption:
             if self._last_words is not None:
                 self._last_words(name)
             else:
-                print(f"trainers.train: {name}; nothing was trained, repeat the command", file=sys.stderr, flush=True)
+                print(f"{self._program}: {name}; nothing was trained, repeat the command", file=sys.stderr, flush=True)
         finally:
             os._exit(ExitStatus.INTERRUPTED)
 

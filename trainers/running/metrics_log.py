@@ -6,7 +6,7 @@ import pathlib
 import time
 
 from data.errors import InputError
-from trainers.running.directory import write_atomically
+from trainers.running.atomic import write_atomically
 
 COLUMNS = ("step", "examples", "wall_s", "split", "name", "value")
 

@@ -21,7 +21,8 @@ from trainers.input import files as input_files
 from trainers.running import checkpoints, failures, log, strategies, summary
 from trainers.running.actions import Diverged, Watch
 from trainers.running.controller import Controller
-from trainers.running.directory import RunDirectory, describe_device
+from trainers.running.directory import RunDirectory
+from trainers.running.held import describe_device
 from trainers.running.interruption import Interrupted, Interruption
 from trainers.running.metrics_log import MetricsLog
 from trainers.running.step_sizes import StepSizes

@@ -5,10 +5,12 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from data.errors import InputError
+from scripts.exported.bundle import Bundle
 from scripts.tpu_check import report
 from scripts.tpu_check.programs import Program, all_programs
 from tests.conftest import ROOT
@@ -166,3 +168,24 @@ def test_a_tpu_strategy_without_a_tpu_says_what_to_do(monkeypatch):
     strategy = strategies.build("one_device")
     with strategy.scope():  # only a TPU's tensors have to come here
         assert strategies.checkpoint_options().experimental_io_device is None
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1200)
+def test_exported_steps_compile_for_a_v3_core_and_update_in_place(small, tmp_path, compiler):
+    done = _check(f"--bundle={small}", f"--cache={tmp_path / 'cache'}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines] == ["step", "steps"] and all("TPU v3" in line for line in lines)
+    variables = Bundle(small).manifest["signature"]["variables"]
+    state = sum(np.dtype(dtype).itemsize * int(np.prod(shape)) for dtype, shape in variables.values())
+    for name in ("step", "steps"):
+        answer = json.loads((tmp_path / "cache" / f"small-{name}.json").read_text())
+        assert answer["device"] == "TPU v3" and answer["alias_bytes"] > 0.9 * state
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    python = tmp_path / "python"
+    python.touch()
+    done = _check(f"--bundle={tmp_path}", f"--compiler={python}")
+    assert done.returncode == 2 and "name the folder that `make export` wrote" in done.stderr.splitlines()[-1]

@@ -8,7 +8,8 @@ import sys
 import time
 
 from trainers import gin_files
-from trainers.running.directory import RunDirectory, write_atomically
+from trainers.running.atomic import write_atomically
+from trainers.running.directory import RunDirectory
 from trainers.running.metrics_log import MetricsLog
 
 parser = argparse.ArgumentParser()
