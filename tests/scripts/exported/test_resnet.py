@@ -55,7 +55,7 @@ def batches(resnet, drive):
 
 
 def test_a_batch_is_the_trainers_images_half_of_them_flipped(batches, images):
-    experiment = gin_files.load(FILE, [f"resnet_classification.data_dir='{images}'", BINDINGS])
+    experiment = gin_files.load(FILE, gin_files.split([f"resnet_classification.data_dir='{images}'", BINDINGS]))
     from official.core import task_factory
 
     task = task_factory.get_task(experiment.config.task)
@@ -96,7 +96,7 @@ def _exact_gradient(read: bundle.Bundle, batch: dict, images: pathlib.Path) -> d
 
     tf_keras.backend.set_floatx("float64")
     try:
-        experiment = gin_files.load(FILE, [f"resnet_classification.data_dir='{images}'", BINDINGS])
+        experiment = gin_files.load(FILE, gin_files.split([f"resnet_classification.data_dir='{images}'", BINDINGS]))
         task = task_factory.get_task(experiment.config.task)
         model = task.build_model()
         by_path = paths(model=model)
