@@ -174,6 +174,9 @@ def in_threads(work: Callable[[], None], workers: int, stop: Callable[[], None])
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(guarded) for _ in range(workers)]
+        # Not one long wait: the kernel may give a signal to another thread, and Python runs handlers in this one alone.
+        while concurrent.futures.wait(futures, timeout=0.5).not_done:
+            pass
     for future in futures:
         future.result()
 

@@ -70,7 +70,7 @@ def test_a_rehearsal_goes_on_where_a_call_ended(tmp_path, jax_python, jax_enviro
         write_text(folder, 4096, length, predictions, train=1024, selection=128, validation=128)
         (folder / "manifest.json").touch()
     options = [f"--{name}={tmp_path / name}" for name in ("data", "bundles", "runs", "output")]
-    options += ["--shorter=1000", f"--python={jax_python}", "--pieces=1,3"]
+    options += ["--shorter=1000", f"--python={jax_python}", "--pieces=1,3", "--gin_param=batch_size=8"]
 
     def call(minutes: float) -> str:
         command = [sys.executable, "-m", "scripts.exported.gpu_study", *options, f"--minutes={minutes}"]
