@@ -64,11 +64,11 @@ def test_a_processor_is_refused(tmp_path, jax_python):
 @pytest.mark.heavy
 @pytest.mark.timeout(3600)
 def test_a_rehearsal_goes_on_where_a_call_ended(tmp_path, jax_python, jax_environment):
-    for kind, length, predictions in (("laptop", 64, 10), ("gpu", 128, 20)):
-        folder = tmp_path / "data" / kind / "manuals"
-        folder.mkdir(parents=True)
-        write_text(folder, 4096, length, predictions, train=1024, selection=128, validation=128)
-        (folder / "manifest.json").touch()
+    """Of the first piece: all six runs of (b) would take this test minutes more."""
+    folder = tmp_path / "data" / "laptop" / "manuals"
+    folder.mkdir(parents=True)
+    write_text(folder, 4096, 64, 10, train=1024, selection=128, validation=128)
+    (folder / "manifest.json").touch()
     options = [f"--{name}={tmp_path / name}" for name in ("data", "bundles", "runs", "output")]
     options += ["--shorter=1000", f"--python={jax_python}", "--pieces=1,3", "--gin_param=batch_size=8"]
 
@@ -80,13 +80,10 @@ def test_a_rehearsal_goes_on_where_a_call_ended(tmp_path, jax_python, jax_enviro
 
     assert "not done: (a) 500,000 steps at the paper's own rates; repeat the command" in call(0.8)
     assert "not done: (b) 4 layers of 256" in call(60)  # a piece that is not resumed has a call of its own
-    assert call(60).endswith("study.md; done")
-    for arm in (*PIECES[0].arms, *PIECES[2].arms):
+    for arm in PIECES[0].arms:
         record = json.loads((tmp_path / "runs" / arm.name / "run.json").read_text())
-        assert record["status"] == "ok" and record["preemptions"] == (0 if arm.larger else 1)
-        assert 0 < record["steps"] <= (2 if arm.larger else 500)
-        assert arm.larger or record["steps"] == 500
+        assert (record["status"], record["preemptions"], record["steps"]) == ("ok", 1, 500)
     text = (tmp_path / "output" / "study.md").read_text()
-    assert text.count("| done |") == 8 and "not run" not in text
+    assert text.count("| done |") == 2 and text.count("| not run |") == len(PIECES[2].arms)
     files = [file for folder in ("bundles", "runs") for file in (tmp_path / folder).rglob("*") if file.is_file()]
     assert max(file.stat().st_size for file in files) <= 40 * 2**20

@@ -54,7 +54,7 @@ def batches(resnet, drive):
     return drive(resnet, "batches", 0, 10)
 
 
-def test_a_batch_is_the_trainers_images_half_of_them_flipped(batches, images):
+def test_a_batch_is_the_trainers_images_half_of_them_flipped(resnet, batches, images):
     experiment = gin_files.load(FILE, gin_files.split([f"resnet_classification.data_dir='{images}'", BINDINGS]))
     from official.core import task_factory
 
@@ -73,8 +73,8 @@ def test_a_batch_is_the_trainers_images_half_of_them_flipped(batches, images):
                 shown = image.numpy()[:, ::-1] if flipped else image.numpy()
                 whole[pixels(shown)] = (int(label), flipped, shown)
     ours = batches["images"].reshape(-1, *batches["images"].shape[2:])
-    labels, flips, images = zip(*(whole[pixels(image)] for image in ours), strict=True)
-    np.testing.assert_allclose(ours, images, rtol=1e-6, atol=1e-6)
+    labels, flips, shown = zip(*(whole[pixels(image)] for image in ours), strict=True)
+    np.testing.assert_allclose(ours, shown, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(labels, batches["labels"].ravel())
     assert abs(np.mean(flips) - 0.5) < 5 * 0.5 / np.sqrt(len(ours))
 
