@@ -31,7 +31,10 @@ def _measured():
 # Every picture of the repository, and how it is drawn.
 FIGURES = {
     **{f"laptop/{name}.png": lambda n=name: _of_the_study()[f"{n}.png"] for name in ("figure1", "sweep")},
-    **{f"laptop/{name}.png": lambda n=name: _of_the_study()[f"{n}.png"] for name in ("ablations", "optimizers")},
+    **{
+        f"laptop/{name}.png": lambda n=name: _of_the_study()[f"{n}.png"]
+        for name in ("ablations", "optimizers", "momentum")
+    },
     "laptop/demo/figure1.png": lambda: figure1.draw(LAPTOP / "demo"),
     "laptop/why.png": lambda: why.draw(read_rows(LAPTOP / "why.csv", why_script.COLUMNS)),
     **{f"theory/{name}.png": lambda d=draw: d(_measured()) for name, draw in theory_figures.FIGURES.items()},
