@@ -63,7 +63,7 @@ def trials(results_dir: str | os.PathLike) -> pd.DataFrame:
 def best(results_dir: str | os.PathLike) -> pd.DataFrame:
     """What is drawn, by task, panel, optimizer and eta0: the best selection among the optimizer's other settings, NaN
     where all of these diverged. Runs of another length or start have another panel. Variants ("no transport") are left
-    out of a panel in which the optimizer itself was tried.
+    out where the optimizer itself was tried.
 
     Args and errors: see trials.
     """
@@ -73,7 +73,7 @@ def best(results_dir: str | os.PathLike) -> pd.DataFrame:
         " ".join(filter(None, (f"{TASKS[task].partition(',')[0]}: {count:,} steps", start)))
         for task, count, start in zip(table.task, steps, table.start, strict=True)
     ]
-    line = pd.Series(list(zip(table.panel, table.optimizer, strict=True)), index=table.index)
+    line = pd.Series(list(zip(table.task, table.optimizer, strict=True)), index=table.index)
     itself = pd.Series([_is_itself(*row) for row in zip(table.name, table.task, table.optimizer, strict=True)])
     shown = table[itself | ~line.isin(set(line[itself]))]
     groups = shown.groupby(["task", "panel", "optimizer", "eta0"], sort=False)
