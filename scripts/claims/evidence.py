@@ -235,7 +235,8 @@ def both(first: Evidence, second: Evidence) -> Evidence:
             return Found("–", "not run", command)
         word = "fails" if "fails" in words else "holds" if set(words) == {"holds"} else "undecided"
         text = "; ".join(each.ours for each in found)
-        return Found(text, word, command, text, found[0].link)
+        said = "; ".join(each.said or each.ours for each in found)
+        return Found(text, word, command, said, found[0].link)
 
     return find
 
