@@ -85,3 +85,5 @@ PIECES = (
     Piece("(c) the paper's own rates, seed 1", _pair(0.001, 0.0001, seed=1)),
     Piece("(c) the paper's own rates, seed 2", _pair(0.001, 0.0001, seed=2)),
 )
+# The one comparison with more than one seed a side: the runs of NIGT, and those of Adam.
+NIGT, ADAM = zip(*(PIECES[number].arms for number in (0, 3, 4)), strict=True)

@@ -5,7 +5,8 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-from scripts.exported.gpu_plan import Piece
+from scripts.exported.gpu_plan import ADAM, NIGT, Arm, Piece
+from scripts.study.comparison import Comparison, Judged, Sample
 
 _METRIC = "masked_lm_accuracy"
 Curves = dict[str, dict[int, float]]  # accuracy by split and step
@@ -30,10 +31,23 @@ def markdown(pieces: Sequence[Piece], runs: pathlib.Path) -> str:
         lines += ["| run | η0 | seed | status | steps | training | end | best on selection | device |"]
         lines += ["| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
         lines += [_row(arm, runs / arm.name) for arm in piece.arms]
+    compared = Comparison(_sample(NIGT, runs), _sample(ADAM, runs))
+    lines += ["", "## (a) and (c) NIGT beside Adam at the paper's own rates", ""]
+    lines += [
+        f"Validation at the end, NIGT minus Adam [Welch 95 %]: {compared.text}. *{Judged(compared, (compared,)).word}*"
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _row(arm, directory: pathlib.Path) -> str:
+def _sample(arms: Sequence[Arm], runs: pathlib.Path) -> Sample:
+    """Accuracy at the end, of the runs that there are."""
+    statuses = {arm: _record(runs / arm.name).get("status") for arm in arms}
+    ended = [_curves(runs / arm.name / "metrics.csv")["validation"] for arm in arms if statuses[arm] == "ok"]
+    values = tuple(100 * accuracy[max(accuracy)] for accuracy in ended)
+    return Sample(values, list(statuses.values()).count("diverged"), len(arms))
+
+
+def _row(arm: Arm, directory: pathlib.Path) -> str:
     record = _record(directory)
     cells = [arm.name, f"{arm.eta0:g}", arm.seed]
     if not record:

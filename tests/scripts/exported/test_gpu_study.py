@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from scripts.exported import gpu_report
-from scripts.exported.gpu_plan import PIECES
+from scripts.exported.gpu_plan import ADAM, NIGT, PIECES
 from tests.conftest import ROOT
 from tests.scripts.exported.bundles import write_text
 from trainers import gin_files
@@ -35,17 +37,32 @@ def test_without_a_run_everything_is_not_run(tmp_path):
     assert text.count("| not run |") == len(ARMS)
 
 
+def _write(directory, rows, status="ok"):
+    directory.mkdir(parents=True)
+    (directory / "run.json").write_text(json.dumps({"status": status, "steps": 20, "device": "a GPU"}))
+    lines = [f"{step},0,0,{split},masked_lm_accuracy,{value}" for step, split, value in rows]
+    (directory / "metrics.csv").write_text("\n".join(["step,examples,wall_s,split,name,value", *lines]) + "\n")
+
+
 def test_the_report_tells_training_end_and_best_on_selection(tmp_path):
     arm = PIECES[0].arms[0]
-    directory = tmp_path / arm.name
-    directory.mkdir()
-    (directory / "run.json").write_text(json.dumps({"status": "ok", "steps": 20, "device": "a GPU"}))
     rows = [(10, "selection", 0.3), (10, "validation", 0.25), (20, "selection", 0.2), (20, "validation", 0.15)]
-    lines = [f"{step},0,0,{split},masked_lm_accuracy,{value}" for step, split, value in [*rows, (20, "train", 0.5)]]
-    (directory / "metrics.csv").write_text("\n".join(["step,examples,wall_s,split,name,value", *lines]) + "\n")
+    _write(tmp_path / arm.name, [*rows, (20, "train", 0.5)])
     assert f"| {arm.name} | 0.001 | 0 | done | 20 | 50.00 | 15.00 (20) | 25.00 (10) | a GPU |" in (
         gpu_report.markdown(PIECES, tmp_path)
     )
+
+
+@pytest.mark.parametrize(("adams", "word"), [((0.2, 0.21, 0.22), "better"), ((0.2, 0.3, 0.4), "undecided")])
+def test_three_seeds_a_side_are_one_comparison(tmp_path, adams, word):
+    nigts = (0.31, 0.32, 0.33)
+    for arm, accuracy in zip((*NIGT, *ADAM), (*nigts, *adams), strict=True):
+        assert gpu_report.markdown(PIECES, tmp_path).endswith("*not run*\n")
+        rows = [(step, split, accuracy * step / 20) for step in (10, 20) for split in ("selection", "validation")]
+        _write(tmp_path / arm.name, rows)
+    found = stats.ttest_ind(100 * np.array(nigts), 100 * np.array(adams), equal_var=False).confidence_interval()
+    last = gpu_report.markdown(PIECES, tmp_path).splitlines()[-1]
+    assert f"[{found.low:+.2f}, {found.high:+.2f}], n = 3 and 3. *{word}*" in last
 
 
 def test_the_committed_report_is_what_the_command_writes_without_runs(tmp_path):
