@@ -16,7 +16,7 @@ QUICK ?=
 # Make would ignore a misspelt variable. Those of make's command line are compared with all that are read here.
 KNOWN := PYTHON VENV SHELL MAKEFLAGS SCALE SEED GIN MODEL_DIR THREADS SWEEP STORAGE WORKERS HOURS GROUPS RESULTS SHORTER QUICK MINUTES \
   TPU ZONE PROJECT BUCKET DATA MAX_HOURS MAX_RESTARTS EXPECTED_HOURS NAME PRICE CURRENCY SPOT YES DRY_RUN PARALLEL \
-  EXPERIMENT OUTPUT BUNDLE JAX DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
+  EXPERIMENT OUTPUT BUNDLE JAX GPU DATA_DIR TARS TFDS RECORDS DUMP BOOKS VOCABULARY VOCAB_SIZE PASSES HELD_OUT PAIRS SHARDS BEAM
 
 # Two processes share the two cores; TensorFlow's own threads would only get in each other's way.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
@@ -59,7 +59,7 @@ help: ## List the targets
 	@echo 'PROJECT=... BUCKET=... DATA=gs://... MAX_HOURS=... PRICE=... (USD a core-hour,'
 	@echo 'or CURRENCY=EUR) [SPOT=1 DRY_RUN=1 YES=1]: docs/tpu.md.'
 
-setup: $(VENV)/.ready ## Build .venv from the hash-locked requirements
+setup: $(VENV)/.ready $(if $(call yes,$(GPU)),$(VENV)/.gpu) ## Build .venv, hash-locked; GPU=1: with CUDA for TensorFlow
 
 $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@test ! -L $(VENV) || { echo "setup: $(VENV) is a symbolic link, and the folder behind it would be emptied; remove the link (rm $(VENV)), then repeat the command" >&2; exit 2; }
@@ -67,6 +67,11 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/requirements.txt
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "setup: $(PYTHON) -m venv failed; on Debian or Ubuntu install python3-venv" >&2; exit 2; }
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/requirements.txt
+	@touch $@
+
+# They stay until .venv is built anew.
+$(VENV)/.gpu: requirements/gpu.txt $(VENV)/.ready
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r $<
 	@touch $@
 
 # Said before anything is installed, so the order of the prerequisites counts.
@@ -223,11 +228,11 @@ lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
 audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements exported tpu_check tpu_vm frameworks frameworks_oldest; do \
+	@for name in bootstrap requirements gpu exported tpu_check tpu_vm frameworks frameworks_oldest; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt || exit; done
 
 lock: $(VENV)/.ready ## Rewrite the requirements files from requirements/*.in
-	@for name in bootstrap requirements audit exported tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements gpu audit exported tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt
 

@@ -13,7 +13,7 @@ import time
 
 from absl import app, flags
 
-from data import command_line
+from data import command_line, environment
 from trainers.checkout import ROOT
 
 SIDE_BY_SIDE = 2
@@ -61,6 +61,7 @@ RUNS = (
 def main(argv: list[str]) -> int:
     """Trains, collects, draws, compares; returns the first exit status that is not 0."""
     del argv
+    environment.hide_gpus()
     committed = _final(ROOT / COMMITTED)  # before `make demo-results` writes there
     status = _train_all()
     if status:

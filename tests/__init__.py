@@ -1,1 +1,3 @@
-from data import environment  # noqa: F401 (before TensorFlow)
+from data import environment  # before TensorFlow
+
+environment.hide_gpus()

@@ -29,6 +29,8 @@ class Experiment(Settings):
       keep_checkpoints: How many.
       strategy: See trainers.running.strategies.build.
       activations: bfloat16 on TPUs: the mixed_bfloat16 policy; variables, gradients and the optimizer stay float32.
+      compile: Whether XLA compiles the training step, on one device; on a TPU it always does. Its dropout draws other
+        masks.
       norms: Whether evaluations log ‖w‖ and the relative step of every variable (split "norms").
     """
 
@@ -44,6 +46,7 @@ class Experiment(Settings):
     keep_checkpoints: Steps = 2
     strategy: Literal["one_device", "mirrored", "multi_worker_mirrored", "tpu"] = "one_device"
     activations: Dtype = "float32"
+    compile: bool = False
     norms: bool = False
 
     @functools.cached_property
@@ -52,6 +55,15 @@ class Experiment(Settings):
         from trainers.model_garden.experiment import configuration
 
         return configuration(self)
+
+    @model_validator(mode="after")
+    def _compiles_for_one_device(self):
+        if self.compile and self.strategy != "one_device":
+            raise ValueError(
+                f"compile = True goes with strategy = 'one_device', not '{self.strategy}': inside a compiled step "
+                "TensorFlow cannot sum over replicas, and on a TPU every step is compiled"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_two_samples_a_step(self):

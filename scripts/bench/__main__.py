@@ -19,7 +19,7 @@ from absl import app, flags
 from official.core import task_factory
 from official.modeling.optimization import lamb, lars, legacy_adamw
 
-from data import command_line
+from data import command_line, environment
 from nigt import NIGT
 from trainers import gin_files
 from trainers.checkout import git_state
@@ -134,6 +134,7 @@ def table(rows: list[dict]) -> str:
 def main(argv: list[str]) -> int:
     """Exit status: 0 done, 2 an unknown model."""
     del argv
+    environment.hide_gpus()
     unknown = set(_MODELS.value) - set(_GIN_FILES)
     if unknown:
         names = ", ".join(sorted(unknown))

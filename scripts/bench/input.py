@@ -16,6 +16,7 @@ import time
 import tensorflow as tf
 from official.core import exp_factory, task_factory
 
+from data import environment
 from data.imagenet import photographs
 from trainers import gin_files
 from trainers.checkout import ROOT, describe_commit
@@ -84,6 +85,7 @@ def _speed(dataset: tf.data.Dataset) -> float:
 
 def main() -> int:
     """Measures, writes the table, returns the exit status."""
+    environment.hide_gpus()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -14,6 +14,7 @@ import time
 import tensorflow as tf
 from official.core import config_definitions as cfg
 
+from data import environment
 from trainers.checkout import ROOT, describe_commit
 from trainers.input import files as input_files
 from trainers.input import order as input_order
@@ -57,6 +58,7 @@ def _resume(pattern: str, count: int, buffer: int) -> float:
 
 def main() -> int:
     """Measures, writes the table, returns the exit status."""
+    environment.hide_gpus()
     if not list((ROOT / ".data/laptop/text").glob("train-*")):
         print("bench_resume: .data/laptop/text is missing: run make laptop-data", file=sys.stderr)
         return 2

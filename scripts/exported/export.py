@@ -14,7 +14,7 @@ import tempfile
 
 from absl import flags
 
-from data import command_line
+from data import command_line, environment
 from data.documents import SPLITS
 from data.errors import InputError, RunError
 from scripts.exported import bundle
@@ -132,6 +132,7 @@ def _refuse_what_is_not_exported(experiment: Experiment) -> None:
 
 def main() -> None:
     """Exports what the flags say."""
+    environment.hide_gpus()
     options = flags.FLAGS
     bindings = gin_files.split(options.gin_param)
     experiment = gin_files.load(options.gin_file, bindings, options.seed)

@@ -6,6 +6,7 @@ that bundles can be copied to a machine with a GPU. Exit status: 0 done or to be
 """
 
 import argparse
+import os
 import pathlib
 import shutil
 import signal
@@ -13,7 +14,6 @@ import subprocess
 import sys
 import time
 
-from data import environment
 from data.errors import InputError, RunError
 from scripts.exported import gpu_report
 from scripts.exported.bundle import MANIFEST
@@ -68,7 +68,7 @@ def _require_gpu(options: argparse.Namespace) -> None:
     """Refuses a device on which the study would take days; a rehearsal runs anywhere."""
     asked = [options.python, "-c", "import jax; print(jax.default_backend())"]
     try:
-        found = subprocess.run(asked, capture_output=True, text=True, env=environment.with_gpus()).stdout.strip()
+        found = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
     except OSError as error:
         raise InputError(f"--python={options.python}: {error.strerror}; name a Python that has jax") from error
     if found not in ("gpu", "tpu") and options.shorter == 1:
@@ -101,9 +101,7 @@ def _start(arm: Arm, options: argparse.Namespace) -> subprocess.Popen:
     print(f"gpu-study: {arm.name}", flush=True)
     # Two processes share the GPU's memory, of which JAX would take most for the first.
     shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    return subprocess.Popen(
-        [options.python, "-m", "scripts.exported.run", *flags], env=environment.with_gpus() | shared
-    )
+    return subprocess.Popen([options.python, "-m", "scripts.exported.run", *flags], env=os.environ | shared)
 
 
 def _follow(running: dict[Arm, subprocess.Popen], end: float) -> bool:

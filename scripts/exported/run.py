@@ -12,7 +12,6 @@ import sys
 import time
 from typing import NoReturn
 
-from data import environment
 from data.errors import InputError
 from scripts.exported.bundle import Bundle
 from trainers.exit_status import ExitStatus
@@ -50,8 +49,6 @@ def _arguments() -> argparse.Namespace:
 def main() -> ExitStatus:
     """Runs what the arguments say and returns the exit status."""
     arguments = _arguments()
-    if "CUDA_VISIBLE_DEVICES" not in environment.with_gpus():
-        del os.environ["CUDA_VISIBLE_DEVICES"]
     if _FLAG not in os.environ.get("XLA_FLAGS", ""):  # a run that is resumed has to give the same bits
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}=true".strip()
     interruption = Interruption(_PROGRAM)

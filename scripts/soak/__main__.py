@@ -15,7 +15,7 @@ import traceback
 
 from absl import app, flags
 
-from data import command_line
+from data import command_line, environment
 from scripts.soak import bad_gin, faults, kills, sweeps
 from scripts.soak.forked import Run, arguments
 from trainers.checkout import ROOT, describe_commit
@@ -137,6 +137,7 @@ class _Judging:
 def main(argv: list[str]) -> int:
     """Runs what the flags say and returns the exit status."""
     del argv
+    environment.hide_gpus()
     values = flags.FLAGS
     os.chdir(ROOT)
     seed = random.SystemRandom().randrange(2**31) if values.seed is None else values.seed

@@ -11,7 +11,7 @@ import time
 
 from absl import flags
 
-from data import command_line
+from data import command_line, environment
 from data.errors import InputError
 from scripts.study import choice, plan, report
 from scripts.study.arm import CHECKED, GRID, RUNS
@@ -122,6 +122,7 @@ def main() -> int:
     Raises:
       InputError: The user has to mend something.
     """
+    environment.hide_gpus()
     values = flags.FLAGS
     output = pathlib.Path(values.output)
     unknown = set(values.groups) - set(plan.groups())

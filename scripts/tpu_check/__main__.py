@@ -14,7 +14,7 @@ import tempfile
 
 from absl import app, flags
 
-from data import command_line
+from data import command_line, environment
 from data.errors import InputError
 from scripts.exported.bundle import Bundle
 from scripts.tpu_check import report
@@ -125,6 +125,7 @@ def _last_line(text: str) -> str:
 def main(argv: list[str]) -> int:
     """Compiles what the flags say and returns the exit status."""
     del argv
+    environment.hide_gpus()
     known = {program.name: program for program in all_programs()}
     names = _PROGRAMS.value or list(known)
     unknown = [name for name in names if name not in known]

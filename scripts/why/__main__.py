@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from absl import flags
 
-from data import command_line
+from data import command_line, environment
 from data.errors import InputError
 from scripts import markdown
 from scripts.figures import style
@@ -119,6 +119,7 @@ def _shown(value: str | None) -> str:
 
 def main() -> int:
     """Writes the files and returns the exit status."""
+    environment.hide_gpus()
     output, written = pathlib.Path(flags.FLAGS.output), []
     if flags.FLAGS.draw:
         rows = read_rows(output / "why.csv", COLUMNS)

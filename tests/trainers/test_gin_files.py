@@ -174,6 +174,7 @@ def test_what_a_gin_file_may_say_is_known_without_tensorflow():
         ("eta0 = -0.1", "eta0"),
         ("eta0 = 1e30", "eta0"),
         ("beta = 1.0", "momentum"),
+        ("experiment.compile = 2", "compile"),
         ("train_steps = 10.5", "train_steps"),
         ("train_steps = True", "train_steps"),
         ("batch_size = 0", "batch_size"),

@@ -261,6 +261,24 @@ def test_divergence_ends_with_status_3(laptop_data, tmp_path):
 
 
 @pytest.mark.heavy
+def test_a_compiled_step_is_the_graph_s_but_for_the_masks_of_dropout(laptop_data, tmp_path):
+    bindings = ["train_steps=10", "validation_interval=10", "experiment.steps_per_loop=10"]
+    for compiled in (False, True):
+        for dropout in (0.0, 0.1):
+            more = [f"experiment.compile={compiled}", f"bert_pretraining.dropout={dropout}"]
+            done = _run("bert_nigt", tmp_path / f"{compiled}{dropout}", laptop_data, *bindings, *more)
+            assert done.returncode == 0, done.stderr
+
+    def apart(dropout):
+        graph, compiled = (_last(tmp_path / f"{form}{dropout}") for form in (False, True))
+        # Attention does not depend on its keys' biases: their gradient is rounding alone, and NIGT divides by its norm.
+        names = [name for name in graph if "/_key_dense/" not in name or "bias" not in name]
+        return max(np.max(np.abs(graph[n] - compiled[n])) / max(1.0, np.max(np.abs(graph[n]))) for n in names)
+
+    assert apart(0.0) < 1e-4 < 1e-3 < apart(0.1)
+
+
+@pytest.mark.heavy
 def test_the_seed_decides(laptop_data, tmp_path):
     bindings = ["train_steps=10", "validation_interval=10", "experiment.steps_per_loop=10"]
     for directory, seed in (("a", 1), ("b", 1), ("c", 2)):

@@ -31,6 +31,7 @@ def configuration(experiment: "Experiment") -> cfg.ExperimentConfig:
     runtime = cfg.RuntimeConfig(
         distribution_strategy=experiment.strategy,
         mixed_precision_dtype=None if experiment.activations == "float32" else experiment.activations,
-        num_gpus=0,
+        enable_xla=experiment.compile,
+        num_gpus=int(experiment.compile),  # read for this alone: whether enable_xla counts
     )
     return cfg.ExperimentConfig(task=task, trainer=trainer, runtime=runtime)

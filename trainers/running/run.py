@@ -72,7 +72,7 @@ def run(
             experiment,
             config,
             data,
-            device=describe_device(threads),
+            device=describe_device(threads) + strategies.gpus(),
             metric=task.metric,
             command=shlex.join(["python", "-m", "trainers.train", *sys.argv[1:]]),
             **_start(parameters.task.init_checkpoint),

@@ -51,6 +51,13 @@ def build(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices, None if gpus else tf.distribute.HierarchicalCopyAllReduce())
 
 
+def gpus() -> str:
+    """The GPUs that TensorFlow sees, as ", 8 × NVIDIA H100"; nothing without one."""
+    found = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in found]
+    return "".join(f", {names.count(name)} × {name}" for name in dict.fromkeys(names))
+
+
 def task_index() -> int:
     """This process's number in TF_CONFIG; 0 is the chief.
 

@@ -45,9 +45,11 @@ def test_a_run_that_is_killed_ends_as_the_unbroken_one(name, count, laptop_data,
 
 @pytest.mark.heavy
 @pytest.mark.timeout(900)
-def test_a_run_under_a_strategy_is_resumed_in_the_middle_of_a_loop(laptop_data, tmp_path):
-    """Its variables and the sums of its metrics are mirrored; SIGTERM finds it between two ends of loops."""
-    settings = faults.SETTINGS | {"experiment__strategy": "'mirrored'", "train_steps": 40}
+@pytest.mark.parametrize("form", [{"experiment__strategy": "'mirrored'"}, {"experiment__compile": True}], ids=str)
+def test_a_run_in_another_form_is_resumed_in_the_middle_of_a_loop(form, laptop_data, tmp_path):
+    """Its variables and the sums of its metrics are mirrored, or XLA draws its masks; SIGTERM finds it between two ends
+    of loops."""
+    settings = faults.SETTINGS | form | {"train_steps": 40}
     for name in ("unbroken", "broken"):
         argv = arguments("bert_nigt", tmp_path / name, laptop_data, **settings)
         run = Run(argv, tmp_path / f"{name}.out")
@@ -58,6 +60,9 @@ def test_a_run_under_a_strategy_is_resumed_in_the_middle_of_a_loop(laptop_data, 
             run = Run(argv, tmp_path / "resumed.out")
         assert run.wait() == 0, run.text()[-1000:]
     assert not kills.differences(tmp_path / "unbroken", tmp_path / "broken")
+    plain = arguments("bert_nigt", tmp_path / "broken", laptop_data, **(faults.SETTINGS | {"train_steps": 40}))
+    run = Run(plain, tmp_path / "plain.out")
+    assert run.wait() == 2 and "holds a run of another configuration" in run.text()  # it keeps its form
 
 
 def test_the_same_twice_is_bit_identical_and_a_difference_is_seen(reference, laptop_data, tmp_path):

@@ -121,6 +121,11 @@ def test_one_macro_chooses_the_strategy(task, name):
     for scale in ("paper", "laptop"):
         config = gin_files.load(f"configs/{scale}/{task}_nigt.gin", [f"strategy = '{name}'"]).config
         assert config.runtime.distribution_strategy == name
+        if name != "one_device":
+            with pytest.raises(InputError, match=f"compile = True goes with strategy = 'one_device', not '{name}'"):
+                gin_files.load(
+                    f"configs/{scale}/{task}_nigt.gin", [f"strategy = '{name}'", "experiment.compile = True"]
+                )
     with pytest.raises(InputError, match="experiment"):
         gin_files.load(f"configs/laptop/{task}_nigt.gin", ["strategy = 'parameter_server'"])
 
