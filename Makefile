@@ -47,7 +47,7 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims export gpu-study tpu-check test test-full wheel lint audit lock clean
+.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims export gpu-study tpu-check gpu-check test test-full wheel lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -200,6 +200,9 @@ gpu-study: $(VENV)/exported/.ready ## BERT's 500,000 steps on a GPU, ten minutes
 
 tpu-check: $(VENV)/tpu_check/.ready ## Compile the train steps for TPU v3, without one (20 minutes)
 	@$(PY) -m scripts.tpu_check $(call flag,bundle,$(BUNDLE))
+
+gpu-check: $(VENV)/tpu_check/.ready ## The same for an H100, without one
+	@$(PY) -m scripts.tpu_check --target=h100 $(call flag,bundle,$(BUNDLE))
 
 # What needs packages that training does not has an environment of its own.
 $(VENV)/%/.ready: requirements/%.txt $(VENV)/.ready

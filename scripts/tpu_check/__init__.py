@@ -1,6 +1,6 @@
-"""Compiles the train steps for a TPU v3 core without one: `make tpu-check`.
+"""Compiles the train steps for a TPU v3 core or an H100 without one: `make tpu-check`, `make gpu-check`.
 
-Three processes a program. TensorFlow lowers the step that trainers.train would run to HLO (lowering.py); libtpu, in a
-virtual environment of its own, compiles that for one v3 core and answers what it needs (compiler.py); __main__.py asks
+Three processes a program. TensorFlow lowers the step that trainers.train would run to HLO (lowering.py); the device's
+own compiler, in a virtual environment apart, compiles that and answers what it needs (compiler.py); __main__.py asks
 both, and report.py writes what they said.
 """

@@ -18,6 +18,7 @@ from official.modeling import optimization
 from tensorflow.compiler.xla.service import hlo_pb2
 
 from scripts.tpu_check.programs import Program, all_programs
+from scripts.tpu_check.targets import TARGETS
 from trainers import gin_files
 from trainers.experiment import Experiment
 from trainers.running import run
@@ -25,6 +26,7 @@ from trainers.running.interruption import Interruption
 from trainers.running.metrics_log import MetricsLog
 
 SCOPES = {"bert": "bert_pretraining", "resnet": "resnet_classification"}
+_PROGRAMS = {program.name: program for target in TARGETS.values() for program in all_programs(target)}
 _FURTHER = {"lars": optimization.LARSConfig, "lamb": optimization.LAMBConfig}
 
 
@@ -151,13 +153,13 @@ def main(argv: list[str]) -> int:
     """Writes the program that the flags name."""
     del argv
     logging.set_verbosity(logging.ERROR)
-    hlo, description = lower({program.name: program for program in all_programs()}[flags.FLAGS.program])
+    hlo, description = lower(_PROGRAMS[flags.FLAGS.program])
     pathlib.Path(flags.FLAGS.output).write_bytes(hlo)
     pathlib.Path(f"{flags.FLAGS.output}.json").write_text(json.dumps(description))
     return 0
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("program", None, [program.name for program in all_programs()], "Which.", required=True)
+    flags.DEFINE_enum("program", None, list(_PROGRAMS), "Which.", required=True)
     flags.DEFINE_string("output", None, "The file for the module.", required=True)
     app.run(main)

@@ -2,21 +2,22 @@
 
 import dataclasses
 
+from scripts.tpu_check.targets import TARGETS, Target
+
 MODELS = {"bert": "bert_base", "resnet": "resnet50"}
-# What `make bert-nigt` and the others run; on v3-8 and v3-32.
+# What `make bert-nigt` and the others run.
 STEPS = ("bert_nigt", "bert_adam", "resnet_nigt", "resnet_sgd")
-CORES = (8, 32)
 UPDATES = ("nigt", "adam", "sgd", "lars", "lamb")
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """One program for one core.
+    """One program for one core or GPU.
 
     Attributes:
       task: "bert" or "resnet".
       optimizer: Its name; for a step, that of the gin file.
-      cores: Among which the gin file's batch is shared; 0: the update alone.
+      cores: Among how many of them the gin file's batch is shared; 0: the update alone.
     """
 
     task: str
@@ -40,7 +41,7 @@ class Program:
         return f"configs/paper/{self.task}_{self.optimizer if own else 'nigt'}.gin"
 
 
-def all_programs() -> list[Program]:
-    """The updates first: they are quick, and the steps' rows name their bytes."""
-    updates = [Program(task, optimizer, 0) for task in MODELS for optimizer in UPDATES]
-    return updates + [Program(*step.split("_"), cores) for step in STEPS for cores in CORES]
+def all_programs(target: Target = TARGETS["v3"]) -> list[Program]:
+    """On a TPU the updates first: they are quick, and the steps' rows name their bytes."""
+    updates = [Program(task, optimizer, 0) for task in MODELS for optimizer in UPDATES if target.name == "v3"]
+    return updates + [Program(*step.split("_"), cores) for step in STEPS for cores in target.shares]

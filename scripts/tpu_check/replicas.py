@@ -4,7 +4,7 @@ TPUStrategy itself cannot be lowered here: it initializes the TPU system when it
 for that without one (nor for its CrossReplicaSum). The nearest thing that can: a strategy of one device that counts as
 one of several replicas and whose all-reduce is TensorFlow's collective, which XLA lowers to the same HLO instruction,
 all-reduce over all replicas. Everything above it is the trainers' own: the loss's share, the optimizer's aggregation
-of gradients, the update. libtpu compiles that program for the eight cores of a v3-8 (compiler.py FILE 8).
+of gradients, the update. libtpu compiles that program for the eight cores of a v3-8 (compiler.py v3 FILE 8).
 """
 
 import dataclasses

@@ -1,18 +1,19 @@
-"""v3.csv and v3.md from the compiler's answers."""
+"""v3.csv, v3.md and h100.md from the compilers' answers."""
 
 import csv
 import io
 
-from scripts.tpu_check.programs import CORES, Program
+from scripts.tpu_check.programs import Program
+from scripts.tpu_check.targets import TARGETS
 
 COLUMNS = (
     *("program", "optimizer", "per_core_batch", "parameters", "state_bytes", "argument_bytes", "temp_bytes"),
     *("hbm_bytes", "fits", "flops", "bytes_accessed", "update_bytes_accessed", "compile_s"),
 )
-# Half a chip's 123 teraflops (bfloat16), 900 GB/s and 32 GiB: a chip has two cores (cloud.google.com/tpu/docs/v3).
+# Half a chip's 123 teraflops (bfloat16) and 900 GB/s: a chip has two cores (cloud.google.com/tpu/docs/v3).
 PEAK_FLOPS = 61.5e12  # a second
 PEAK_BYTES = 450e9  # a second
-HBM_BYTES = 16 * 2**30
+HBM_BYTES = TARGETS["v3"].memory_bytes
 
 
 def hbm_bytes(answer: dict) -> int:
@@ -75,7 +76,7 @@ def markdown(answers: dict[Program, dict], command: str, state: dict) -> str:
     lines = [
         "# The train steps, compiled for TPU v3",
         "",
-        f"Made by `{command}` at commit {state['commit'][:7]}{dirty}: libtpu {first['libtpu']}, compiling for one core "
+        f"Made by `{command}` at commit {state['commit'][:7]}{dirty}: {first['compiler']}, compiling for one core "
         f"of {first['device']}. No TPU took part: every number is the compiler's answer or follows from it, "
         "and none is a measured time.",
         "",
@@ -86,20 +87,10 @@ def markdown(answers: dict[Program, dict], command: str, state: dict) -> str:
         "",
         "## Memory",
         "",
-        "| program | optimizer | batch of a core | parameters | optimizer state | arguments | temporaries | program "
-        "| in all, of 16 GiB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     steps = {program: answer for program, answer in answers.items() if program.cores}
-    for program, answer in steps.items():
-        sizes = [answer[key] for key in ("state_bytes", "argument_bytes", "temp_bytes", "code_bytes")]
-        lines.append(
-            _line(
-                *(program.model, program.optimizer, answer["batch"], f"{answer['parameters']:,}"),
-                *(_gib(size) for size in [*sizes, hbm_bytes(answer)]),
-            )
-        )
     lines += [
+        *_memory(steps, "core", "16 GiB"),
         "",
         "## Time, at best",
         "",
@@ -145,10 +136,48 @@ def markdown(answers: dict[Program, dict], command: str, state: dict) -> str:
                 f"{1e3 * roofline_seconds(answer)[1]:.2f}",
             )
         )
-    missing = [f"v3-{cores}" for cores in CORES if cores not in {program.cores for program in steps}]
+    missing = [f"v3-{cores}" for cores in TARGETS["v3"].shares if cores not in {program.cores for program in steps}]
     if missing:
         lines += ["", f"Not run: the steps of {', '.join(missing)}."]
     return "\n".join(lines) + "\n"
+
+
+def gpu_markdown(answers: dict[Program, dict], command: str, state: dict) -> str:
+    """The content of h100.md."""
+    first = next(iter(answers.values()))
+    dirty = " (modified)" if state["dirty"] else ""
+    memory = TARGETS["h100"].memory_bytes / 2**30
+    lines = [
+        "# The train steps, compiled for an H100",
+        "",
+        f"Made by `{command}` at commit {state['commit'][:7]}{dirty}: {first['compiler']}, compiling for one "
+        f"{first['device']}. No GPU took part: every number is the compiler's answer, and none was measured.",
+        "",
+        "A step is `train_step` of the trainer, built from the gin files of `configs/paper/` with bfloat16 "
+        "activations, on one GPU's part of the batch, compiled whole as with `experiment.compile = True`. It does not "
+        "hold the sum of the gradients over the GPUs, nor what cuDNN's fastest algorithms take as scratch space: "
+        "these are chosen on the device.",
+        "",
+        *_memory(answers, "GPU", f"{memory:.1f} GiB"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _memory(steps: dict[Program, dict], share: str, whole: str) -> list[str]:
+    lines = [
+        f"| program | optimizer | batch of a {share} | parameters | optimizer state | arguments | temporaries "
+        f"| program | in all, of {whole} |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for program, answer in steps.items():
+        sizes = [answer[key] for key in ("state_bytes", "argument_bytes", "temp_bytes", "code_bytes")]
+        lines.append(
+            _line(
+                *(program.model, program.optimizer, answer["batch"], f"{answer['parameters']:,}"),
+                *(_gib(size) for size in [*sizes, hbm_bytes(answer)]),
+            )
+        )
+    return lines
 
 
 def _line(*cells) -> str:

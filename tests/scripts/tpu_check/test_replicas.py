@@ -127,7 +127,7 @@ def test_the_tpus_compiler_takes_the_step_for_eight_cores_and_sums_over_them(tmp
     (tmp_path / "module").write_bytes(module)
     program = ROOT / "scripts" / "tpu_check" / "compiler.py"
     done = subprocess.run(
-        [compiler, program, tmp_path / "module", "8", tmp_path / "compiled"], capture_output=True, text=True
+        [compiler, program, "v3", tmp_path / "module", "8", tmp_path / "compiled"], capture_output=True, text=True
     )
     answer = json.loads(done.stdout.strip().splitlines()[-1])
     assert answer["device"] == "TPU v3", answer

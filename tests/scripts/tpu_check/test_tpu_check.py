@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_refused(tmp_path, compiler):
     module = tmp_path / "module"
     module.write_bytes(add.experimental_get_compiler_ir(large, large)(stage="hlo_serialized"))
     program = ROOT / "scripts" / "tpu_check" / "compiler.py"
-    done = subprocess.run([compiler, program, module], capture_output=True, text=True)
+    done = subprocess.run([compiler, program, "v3", module], capture_output=True, text=True)
     answer = json.loads(done.stdout.strip().splitlines()[-1])
     if "error" in answer:
         assert done.returncode == 1 and "RESOURCE_EXHAUSTED" in answer["error"]
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_refused(tmp_path, compiler):
 
 ANSWER = {
     "device": "TPU v3",
-    "libtpu": "0",
+    "compiler": "libtpu 0",
     "argument_bytes": 3 * 2**30,
     "output_bytes": 2 * 2**30,
     "alias_bytes": 2**30,
@@ -158,7 +158,7 @@ def test_a_program_that_does_not_compile_fails_the_command_and_is_named(tmp_path
         "--programs=resnet_sgd-update", f"--compiler={refusing}", f"--output={tmp_path / 'out'}", f"--cache={tmp_path}"
     )
     assert done.returncode == 1 and not (tmp_path / "out").exists()
-    assert "resnet_sgd-update: the TPU's compiler refuses it: RESOURCE_EXHAUSTED: too large" in done.stderr
+    assert "resnet_sgd-update: the v3's compiler refuses it: RESOURCE_EXHAUSTED: too large" in done.stderr
 
 
 def test_a_tpu_strategy_without_a_tpu_says_what_to_do(monkeypatch):
@@ -180,7 +180,7 @@ def test_exported_steps_compile_for_a_v3_core_and_update_in_place(small, tmp_pat
     variables = Bundle(small).manifest["signature"]["variables"]
     state = sum(np.dtype(dtype).itemsize * int(np.prod(shape)) for dtype, shape in variables.values())
     for name in ("step", "steps"):
-        answer = json.loads((tmp_path / "cache" / f"small-{name}.json").read_text())
+        answer = json.loads((tmp_path / "cache" / "v3" / f"small-{name}.json").read_text())
         assert answer["device"] == "TPU v3" and answer["alias_bytes"] > 0.9 * state
 
 
