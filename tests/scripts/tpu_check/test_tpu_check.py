@@ -13,7 +13,9 @@ from data.errors import InputError
 from scripts.exported.bundle import Bundle
 from scripts.tpu_check import report
 from scripts.tpu_check.programs import Program, all_programs
+from scripts.tpu_check.targets import TARGETS
 from tests.conftest import ROOT
+from trainers import gin_files
 from trainers.running import strategies
 
 COMPILER = ROOT / ".venv" / "tpu_check" / "bin" / "python"
@@ -124,7 +126,16 @@ def test_every_step_of_the_paper_and_every_update_is_a_program():
         for optimizer in ("nigt", "adam", "sgd", "lars", "lamb")
     }
     assert names == steps | updates
+    on_gpus = {program.name for program in all_programs(TARGETS["h100"])}
+    assert on_gpus == {f"{step.rpartition('-')[0]}-{gpus}" for step in steps for gpus in (1, 8)}
     assert all((ROOT / program.gin_file).exists() for program in all_programs())
+
+
+def test_the_committed_table_of_the_gpu_has_every_step():
+    table = (ROOT / "results" / "tpu_check" / "h100.md").read_text()
+    for program in all_programs(TARGETS["h100"]):
+        batch = gin_files.load(program.gin_file, []).task.batch_size // program.cores
+        assert table.count(f"| {program.model} | {program.optimizer} | {batch} |") == 1
 
 
 def test_the_committed_table_is_whole_and_every_program_fits():
@@ -172,16 +183,17 @@ def test_a_tpu_strategy_without_a_tpu_says_what_to_do(monkeypatch):
 
 @pytest.mark.heavy
 @pytest.mark.timeout(1200)
-def test_exported_steps_compile_for_a_v3_core_and_update_in_place(small, tmp_path, compiler):
-    done = _check(f"--bundle={small}", f"--cache={tmp_path / 'cache'}")
+@pytest.mark.parametrize(("target", "device"), [("v3", "TPU v3"), ("h100", "NVIDIA H100 80GB HBM3")])
+def test_exported_steps_compile_and_update_in_place(target, device, small, tmp_path, compiler):
+    done = _check(f"--target={target}", f"--bundle={small}", f"--cache={tmp_path / 'cache'}")
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
-    assert [line.split()[1] for line in lines] == ["step", "steps"] and all("TPU v3" in line for line in lines)
+    assert [line.split()[1] for line in lines] == ["step", "steps"] and all(device in line for line in lines)
     variables = Bundle(small).manifest["signature"]["variables"]
     state = sum(np.dtype(dtype).itemsize * int(np.prod(shape)) for dtype, shape in variables.values())
     for name in ("step", "steps"):
-        answer = json.loads((tmp_path / "cache" / "v3" / f"small-{name}.json").read_text())
-        assert answer["device"] == "TPU v3" and answer["alias_bytes"] > 0.9 * state
+        answer = json.loads((tmp_path / "cache" / target / f"small-{name}.json").read_text())
+        assert answer["device"] == device and answer["alias_bytes"] > 0.9 * state
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
