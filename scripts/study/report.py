@@ -27,15 +27,15 @@ _PARTS = {
     "no weight norm, factor 1": "no scaling by ‖w‖,\nbiases at η₀",
     "no normalization": "neither normalized nor scaled",
     "no normalization, factor 1": "neither normalized nor scaled,\nbiases at η₀",
-    "no normalization, no transport": "neither, and no transport",
-    "no normalization, no transport, factor 1": "neither, and no transport,\nbiases at η₀",
+    "no normalization, no transport": "neither normalized nor scaled,\nno transport",
+    "no normalization, no transport, factor 1": "neither normalized nor scaled,\nno transport, biases at η₀",
     "no warm-up": "no warm-up",
 }
 _CALLED = {
     "no transport": "transport",
     "global norm": "a norm for each layer",
     "no weight norm": "scaling by ‖w‖",
-    "no normalization": "normalized, scaled steps",
+    "no normalization": "normalization",
     "no warm-up": "warm-up",
 }
 _OTHERS = {"SGD with NIGT's schedule": "SGD"} | {arm.name: arm.name for arm in plan.arms_of("resnet baselines")}
@@ -204,8 +204,13 @@ def _rests_on(rows: dict[str, arms_figure.Row]) -> str:
     for name, row in rows.items():
         words.setdefault(_CALLED[name.partition(",")[0]], set()).add(row.word)
     carry, idle = ([part for part, found in words.items() if found == {word}] for word in ("worse", "same"))
-    on = " and ".join(carry) + ", " * bool(carry and idle) + "not on " * bool(idle) + " or ".join(idle)
+    on = " and ".join(carry) + ", " * bool(carry and idle) + "not on " * bool(idle) + _either(idle)
     return f"On the ResNet, NIGT rests on {on}" if carry else "NIGT on the ResNet without one of its parts"
+
+
+def _either(words: list[str]) -> str:
+    """ "this, that or the other"."""
+    return " or ".join([", ".join(words[:-1]), *words[-1:]] if words[1:] else words)
 
 
 def _beside_others(rows: dict[str, arms_figure.Row]) -> str:

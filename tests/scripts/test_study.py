@@ -321,10 +321,10 @@ def test_the_titles_say_what_the_rows_do():
 
     found = rows(no_transport="same", no_weight_norm="worse", no_normalization="worse", global_norm="undecided")
     assert report._rests_on(found) == (
-        "On the ResNet, NIGT rests on scaling by ‖w‖ and normalized, scaled steps, not on transport"
+        "On the ResNet, NIGT rests on scaling by ‖w‖ and normalization, not on transport"
     )
     found |= {"no weight norm, factor 1": found["global norm"]}  # one of its two arms is undecided
-    assert report._rests_on(found) == "On the ResNet, NIGT rests on normalized, scaled steps, not on transport"
+    assert report._rests_on(found) == "On the ResNet, NIGT rests on normalization, not on transport"
     assert report._rests_on(rows(no_transport="same")) == "NIGT on the ResNet without one of its parts"
     assert report._beside_others(rows(a="better", b="same", c="same")) == (
         "3 optimizers tuned with NIGT's schedule (ResNet): 1 better, none worse, 2 the same, none undecided"
