@@ -14,12 +14,13 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
+import grpc
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo
-from apache_beam.runners.runner import PipelineRunner, create_runner
+from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 from google.protobuf import struct_pb2
 
 from data import gfiles, manifest
@@ -186,7 +187,7 @@ def run(pieces: Sequence[Piece], workers: int = 1, beam_arguments: Sequence[str]
       Their records, in their order.
 
     Raises:
-      InputError: A piece's own, or the runner is not there.
+      InputError: A piece's own, or Beam does not take the arguments or gets no answer.
       RunError: The disk is full.
     """
     errors = os.path.join(pieces[0].work, "error.json")
@@ -194,11 +195,13 @@ def run(pieces: Sequence[Piece], workers: int = 1, beam_arguments: Sequence[str]
         tf.io.gfile.remove(errors)
     mode = "in_memory" if workers == 1 else "multi_processing"
     options = PipelineOptions([f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *beam_arguments])
-    pipeline = beam.Pipeline(_runner(options), options)
+    try:
+        pipeline = beam.Pipeline(_runner(options), options)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"BEAM={' '.join(beam_arguments)}: {' '.join(str(error).split())}") from error
     _ = pipeline | beam.Create(pieces) | beam.Reshuffle() | type(pieces[0]).__name__ >> beam.ParDo(_Do(errors))
     try:
-        result = pipeline.run()
-        with getattr(result, "client", contextlib.nullcontext()):  # Dask's, with the processes that it started
+        with _started(pipeline, beam_arguments) as result:
             result.wait_until_finish()
     except Exception as error:  # of whatever kind the runner makes of a worker's
         if "No space left on device" in str(error):
@@ -229,16 +232,31 @@ def _runner(options: PipelineOptions) -> PipelineRunner:
     name = options.view_as(StandardOptions).runner
     if not name:  # "DirectRunner" would first look for Prism, a program that it fetches from the internet
         return FnApiRunner(provision_info=_quiet())
-    try:
-        if name.lower() in ("dask", "daskrunner"):  # the one short name that Beam does not know
-            dask = importlib.import_module("apache_beam.runners.dask.dask_runner")
-            partitions = options.view_as(dask.DaskOptions)
-            if not (partitions.npartitions or partitions.partition_size):
-                partitions.partition_size = 1  # of 128 pieces, one process would do them all
-            return dask.DaskRunner()
+    if name.lower() not in ("dask", "daskrunner"):
         return create_runner(name)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"--runner={name}: {error}") from error
+    try:  # Beam does not know it by its short name
+        dask = importlib.import_module("apache_beam.runners.dask.dask_runner")
+    except ImportError as error:
+        raise ImportError(f"{error}; install apache-beam[dask]") from error
+    partitions = options.view_as(dask.DaskOptions)
+    if not (partitions.npartitions or partitions.partition_size):
+        partitions.partition_size = 1  # its default is 128 pieces, which one process would do one after the other
+    return dask.DaskRunner()
+
+
+@contextlib.contextmanager
+def _started(pipeline: beam.Pipeline, beam_arguments: Sequence[str]) -> Iterator[PipelineResult]:
+    try:
+        result = pipeline.run()
+    except (OSError, grpc.FutureTimeoutError) as error:
+        if not beam_arguments or getattr(error, "errno", None):
+            raise
+        why = str(error) or type(error).__name__
+        raise InputError(
+            f"BEAM={' '.join(beam_arguments)}: no answer ({why}); start the engine, or mend its address"
+        ) from error
+    with getattr(result, "client", contextlib.nullcontext()):  # Dask's, with the processes that it started
+        yield result
 
 
 def _quiet() -> ExtendedProvisionInfo:
