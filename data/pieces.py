@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo
-from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
+from apache_beam.runners.runner import PipelineRunner, create_runner
 from google.protobuf import struct_pb2
 
 from data import gfiles, manifest
@@ -195,13 +195,13 @@ def run(pieces: Sequence[Piece], workers: int = 1, beam_arguments: Sequence[str]
         tf.io.gfile.remove(errors)
     mode = "in_memory" if workers == 1 else "multi_processing"
     options = PipelineOptions([f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *beam_arguments])
-    try:
+    with _one_line(beam_arguments, ImportError, ValueError):
         pipeline = beam.Pipeline(_runner(options), options)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"BEAM={' '.join(beam_arguments)}: {' '.join(str(error).split())}") from error
     _ = pipeline | beam.Create(pieces) | beam.Reshuffle() | type(pieces[0]).__name__ >> beam.ParDo(_Do(errors))
     try:
-        with _started(pipeline, beam_arguments) as result:
+        with _one_line(beam_arguments, ImportError, OSError, grpc.FutureTimeoutError):
+            result = pipeline.run()
+        with getattr(result, "client", contextlib.nullcontext()):  # Dask's, with the processes that it started
             result.wait_until_finish()
     except Exception as error:  # of whatever kind the runner makes of a worker's
         if "No space left on device" in str(error):
@@ -245,18 +245,15 @@ def _runner(options: PipelineOptions) -> PipelineRunner:
 
 
 @contextlib.contextmanager
-def _started(pipeline: beam.Pipeline, beam_arguments: Sequence[str]) -> Iterator[PipelineResult]:
+def _one_line(beam_arguments: Sequence[str], *kinds: type[Exception]) -> Iterator[None]:
+    """What Beam says of its options, of a package that is missing and of an engine that does not answer."""
     try:
-        result = pipeline.run()
-    except (OSError, grpc.FutureTimeoutError) as error:
-        if not beam_arguments or getattr(error, "errno", None):
+        yield
+    except kinds as error:
+        if not beam_arguments or getattr(error, "errno", None):  # a file's
             raise
-        why = str(error) or type(error).__name__
-        raise InputError(
-            f"BEAM={' '.join(beam_arguments)}: no answer ({why}); start the engine, or mend its address"
-        ) from error
-    with getattr(result, "client", contextlib.nullcontext()):  # Dask's, with the processes that it started
-        yield result
+        why = " ".join(str(error).split()) or "no answer"
+        raise InputError(f"BEAM='{' '.join(beam_arguments)}': {why}; mend that, then repeat the command") from error
 
 
 def _quiet() -> ExtendedProvisionInfo:
