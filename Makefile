@@ -93,7 +93,7 @@ laptop-data: $(VENV)/.ready ## Fetch and build the laptop's texts and images (.d
 
 imagenet-data: $(VENV)/.ready ## The paper's images, from TARS=, TFDS= or RECORDS=folder
 	@$(PY) -m data.imagenet $(call flag,data_dir,$(DATA_DIR)) $(call flag,tars,$(TARS)) $(call flag,tfds,$(TFDS)) \
-	  $(call flag,records,$(RECORDS)) $(call flag,workers,$(WORKERS))
+	  $(call flag,records,$(RECORDS)) $(call flag,workers,$(WORKERS)) $(call flag,beam,$(BEAM))
 
 bert-data: $(VENV)/.ready ## The paper's text, from DUMP=file (or TFDS=) and BOOKS=folder
 	@$(PY) -m data.bert $(call flag,data_dir,$(DATA_DIR)) $(call flag,dump,$(DUMP)) $(call flag,tfds,$(TFDS)) \

@@ -41,7 +41,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("held_out_shards", 8, "Files of selection, and of validation.")
     flags.DEFINE_integer("seed", 0, "Seed of everything random.")
     flags.DEFINE_integer("workers", os.cpu_count(), "Processes of Beam's FnApiRunner.", lower_bound=1)
-    flags.DEFINE_string("beam", "", "Beam's pipeline options, for another runner: '--runner=DataflowRunner …'.")
+    flags.DEFINE_string("beam", "", "Beam's pipeline options, for another runner: '--runner=DaskRunner …'.")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ counts from, 1 % of the training images held out for selection. Repeated after a
 """
 
 import os
+import shlex
 
 from absl import flags
 
@@ -19,7 +20,8 @@ def define_flags() -> None:
     flags.DEFINE_string("tars", None, "Folder of the official tar files.")
     flags.DEFINE_string("tfds", None, "Folder of imagenet2012 as TensorFlow Datasets prepared it; a path or gs://….")
     flags.DEFINE_string("records", None, "Folder of existing TFRecords, train-00000-of-01024 …; a path or gs://….")
-    flags.DEFINE_integer("workers", os.cpu_count(), "Processes.", lower_bound=1)
+    flags.DEFINE_integer("workers", os.cpu_count(), "Processes of Beam's FnApiRunner.", lower_bound=1)
+    flags.DEFINE_string("beam", "", "Beam's pipeline options, for another runner: '--runner=DaskRunner …'.")
 
 
 def main() -> None:
@@ -27,6 +29,7 @@ def main() -> None:
 
     Raises:
       InputError: The user has to mend something.
+      RunError: The pipeline failed.
     """
     values = flags.FLAGS
     sources = {name: values[name].value for name in ("tars", "tfds", "records") if values[name].value}
@@ -41,7 +44,7 @@ def main() -> None:
     from data.imagenet import build  # takes seconds to import
 
     target = os.path.join(values.data_dir, "images")
-    content = build.build(folder, target, values.workers)
+    content = build.build(folder, target, values.workers, shlex.split(values.beam))
     for split, counts in content["splits"].items():
         print(f"  images {split}: {counts['images']:,}")
     print(f"{target}: ready")

@@ -1,15 +1,10 @@
 """Builds the paper-scale images from shards of ILSVRC2012: counted, checked, 1 % of train held out, one manifest."""
 
-import contextlib
-import json
-import multiprocessing
 import os
 
 import numpy as np
-import tensorflow as tf
-from absl import logging
 
-from data import manifest
+from data import manifest, pieces
 from data.errors import InputError
 from data.imagenet import convert, records
 from data.imagenet.labels import COUNTS, synsets
@@ -24,6 +19,7 @@ def build(
     source: str,
     target: str,
     workers: int = 1,
+    beam_arguments: list[str] | None = None,
     counts: dict[str, int] | None = None,
     held_out: float = HELD_OUT,
 ) -> dict:
@@ -32,7 +28,7 @@ def build(
     Args:
       source: The folder of the shards, see records.find_shards; a path or gs://….
       target: The folder to fill; a path or gs://…. It is finished when it has a manifest.json.
-      workers: Processes.
+      workers, beam_arguments: As pieces.run takes them.
       counts: Images that must come out, by split of the source; None: ILSVRC2012's.
       held_out: The share of the training images that is for selection.
 
@@ -42,9 +38,11 @@ def build(
     Raises:
       InputError: A shard is missing, short, damaged, there twice or of another layout; the counts are not right; or the
         folder has been filled from another source.
+      RunError: The disk is full.
     """
     counts, options = counts or COUNTS, {"held_out": held_out}
-    finished = _finished(target, options, counts)
+    wanted = {"options": options, "sources": {"ILSVRC2012": counts}}
+    finished = pieces.finished(target, lambda content: {name: content.get(name) for name in wanted} == wanted)
     if finished:
         return finished
     shards = {split: records.find_shards(source, split) for split in ("train", "validation")}
@@ -55,22 +53,18 @@ def build(
             f"{source}: labels count from {train.first_label} in {train.label} of the train shards, from "
             f"{validation.first_label} in {validation.label} of the validation shards: they are of two sets; keep one"
         )
-    building = _begin(target, {"source": source, "options": options, "counts": counts})
-    groups = _groups(shards, train, target, held_out)
-    results = _convert_all(groups, workers)
-    found = {path: count for result in results for path, count in result["counts"].items()}
-    for split, files in shards.items():
-        known = records.known_counts(files, split)
-        _check_counts(split, [found[path] for path in files], files, known, counts[split])
-    _check_names(results, groups)
-    content = _describe(results, options, counts)
-    _write_json(os.path.join(target, manifest.NAME), content)
-    for path in (*(group.record for group in groups), building):
-        tf.io.gfile.remove(path)
-    return content
+    with pieces.building(target, {"source": source, "options": options, "counts": counts}) as work:
+        groups = _groups(shards, train, target, work, held_out)
+        results = pieces.run(groups, workers, beam_arguments or ())
+        found = {path: count for result in results for path, count in result["counts"].items()}
+        for split, files in shards.items():
+            known = records.known_counts(files, split)
+            _check_counts(split, [found[path] for path in files], files, known, counts[split])
+        _check_names(results, groups)
+        return pieces.finish(target, _describe(results, options, counts))
 
 
-def _groups(shards: dict[str, list[str]], layout, target: str, held_out: float) -> list:
+def _groups(shards: dict[str, list[str]], layout, target: str, work: str, held_out: float) -> list:
     groups = []
     for split, files in shards.items():
         names = [f"{split}-{number:05d}-of-{len(files):05d}.tfrecord" for number in range(len(files))]
@@ -79,19 +73,8 @@ def _groups(shards: dict[str, list[str]], layout, target: str, held_out: float) 
         for place in range(number):
             part = tuple(pairs[place * len(files) // number : (place + 1) * len(files) // number])
             selection = f"selection-{place:05d}-of-{number:05d}.tfrecord" if split == "train" else None
-            groups.append(convert.Group(split, part, selection, held_out, layout, target))
+            groups.append(convert.Group(split, part, selection, held_out, layout, target, work))
     return groups
-
-
-def _convert_all(groups: list, workers: int) -> list[dict]:
-    # spawn: TensorFlow's threads do not survive a fork.
-    pool = multiprocessing.get_context("spawn").Pool(workers) if workers > 1 else contextlib.nullcontext()
-    with pool:
-        results = []
-        for result in (pool.imap if workers > 1 else map)(convert.convert, groups):
-            results.append(result)
-            logging.info("%d of %d groups of shards", len(results), len(groups))
-    return results
 
 
 def _check_counts(split: str, found: list[int], shards: list[str], known: list[int] | None, total: int) -> None:
@@ -136,44 +119,3 @@ def _describe(results: list[dict], options: dict, counts: dict[str, int]) -> dic
         "splits": splits,
         "files": dict(sorted(files.items())),
     }
-
-
-def _finished(target: str, options: dict, counts: dict[str, int]) -> dict | None:
-    path = os.path.join(target, manifest.NAME)
-    if not tf.io.gfile.exists(path):
-        return None
-    with tf.io.gfile.GFile(path) as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise InputError(f"{path}: not a manifest ({error}); delete {target} and build again") from error
-    if content.get("options") != options or content.get("sources") != {"ILSVRC2012": counts}:
-        raise InputError(f"{target}: holds other images or was built with other options; delete it, then build again")
-    for name, entry in content["files"].items():
-        file = os.path.join(target, name)
-        if not tf.io.gfile.exists(file) or tf.io.gfile.stat(file).length != entry["bytes"]:
-            raise InputError(f"{file}: missing, or not {entry['bytes']} bytes long; delete {target} and build again")
-    return content
-
-
-def _begin(target: str, key: dict) -> str:
-    """Marks the folder as one that is being filled from this source; the marker. Files of two would be read as one."""
-    path = os.path.join(target, ".building.json")
-    if tf.io.gfile.exists(path):
-        with tf.io.gfile.GFile(path) as file:
-            if json.load(file) != key:
-                raise InputError(
-                    f"{target}: begun from another source or with other options; delete it, or repeat those"
-                )
-    elif tf.io.gfile.exists(target) and tf.io.gfile.listdir(target):
-        raise InputError(f"{target}: has files that are not of this build; move them away, then repeat the command")
-    else:
-        tf.io.gfile.makedirs(target)
-        _write_json(path, key)
-    return path
-
-
-def _write_json(path: str, content: dict) -> None:
-    with tf.io.gfile.GFile(path + ".partial", "w") as file:
-        file.write(json.dumps(content, indent=1) + "\n")
-    tf.io.gfile.rename(path + ".partial", path, overwrite=True)

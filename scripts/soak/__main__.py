@@ -16,7 +16,7 @@ import traceback
 from absl import app, flags
 
 from data import command_line, environment
-from scripts.soak import bad_gin, faults, kills, sweeps
+from scripts.soak import bad_gin, engines, faults, kills, sweeps
 from scripts.soak.forked import Run, arguments
 from trainers.checkout import ROOT, describe_commit
 from trainers.running.atomic import write_atomically
@@ -146,7 +146,7 @@ def main(argv: list[str]) -> int:
     soak, begun = Soak(folder, pathlib.Path(values.data_dir).resolve(), seed), time.monotonic()
     generator = random.Random(seed + 1)
     rounds = [(soak.kill, name, KILLS) for name in RUNS] + [
-        (soak.fault, fault) for fault in faults.FAULTS + sweeps.FAULTS
+        (soak.fault, fault) for fault in faults.FAULTS + sweeps.FAULTS + engines.FAULTS
     ]
     rounds += [(soak.slips, SLIPS)] * 3
     waiting: list = []

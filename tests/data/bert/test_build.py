@@ -200,9 +200,9 @@ def test_a_vocabulary_laid_out_as_the_published_one(built, units, tmp_path):
 
 def test_folders_of_other_builds_are_left_alone(built, units, tmp_path):
     other = dataclasses.replace(OPTIONS, seed=8)
-    with pytest.raises(InputError, match="holds other text or was built with other options; delete it"):
+    with pytest.raises(InputError, match="holds other data or was built with other options; delete it"):
         bert_build.build(units, str(built[0]), other)
-    with pytest.raises(InputError, match="holds other text"):
+    with pytest.raises(InputError, match="holds other data"):
         bert_build.build(units[1:], str(built[0]), OPTIONS)
     assert bert_build.build(units, str(built[0]), OPTIONS) == built[1]
     (tmp_path / "note.txt").write_text("mine")
