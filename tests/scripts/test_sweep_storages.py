@@ -11,9 +11,11 @@ import time
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 
 from data.errors import InputError
-from scripts.sweep import queue
+from scripts.sweep import dashboard, queue
 from scripts.sweep.database import Patience, connect
 from tests.conftest import ROOT
 from tests.scripts.postgresql import Server
@@ -122,6 +124,23 @@ def test_each_point_is_run_once_to_its_end_none_twice_at_once_and_no_result_is_l
         (value, value) for ((_, value),) in (point.values for point in POINTS)
     ]
     assert all(trial.state.is_finished() for trial in trials)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["postgresql", "sqlite", "journal"])
+def test_what_the_dashboard_opens_shows_all_and_deletes_nothing(sweeps, name, tmp_path):
+    """Opened as optuna-dashboard does it."""
+    sweep, trials = sweeps[0][name], sweeps[1][name]
+    url = dashboard.read_only(sweep.url, tmp_path)
+    if name == "journal":
+        storage = JournalStorage(JournalFileBackend(url))
+    else:
+        storage = RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
+    study = storage.get_study_id_from_name("study")
+    assert storage.get_all_trials(study) == trials
+    with contextlib.nullcontext() if name == "journal" else pytest.raises(Exception, match="read.?only"):
+        storage.delete_study(study)
+    assert sweep.trials() == trials
 
 
 def test_a_journal_that_is_none_and_a_driver_that_is_missing_are_one_line(tmp_path, monkeypatch):
