@@ -72,8 +72,10 @@ def _values(directory):
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(600)
-def test_three_processes_of_which_one_is_killed_train_the_laptop_bert_to_the_losses_of_one(text_in_one_file, tmp_path):
+@pytest.mark.timeout(900)
+def test_three_processes_of_which_one_is_killed_train_the_laptop_bert_to_the_losses_of_one(
+    request, text_in_one_file, tmp_path
+):
     """MultiWorkerMirroredStrategy on three ports of this machine, the same global batch, no dropout. Each worker's
     command is repeated when it has ended: of the killed one, and then of those that end because it is gone."""
     one, three = tmp_path / "one", tmp_path / "three"
@@ -82,6 +84,7 @@ def test_three_processes_of_which_one_is_killed_train_the_laptop_bert_to_the_los
     command = _command(three, text_in_one_file, strategy="'multi_worker_mirrored'")
     hosts = [f"127.0.0.1:{port}" for port in _ports(3)]
     processes = [_start(command, three, hosts, index) for index in range(3)]
+    request.addfinalizer(lambda: [process.kill() for process in processes])
     # Named there once it is whole; killed while its index is written, it would rightly be set aside as damaged.
     while not ((three / "checkpoint").exists() and "ckpt-6" in (three / "checkpoint").read_text()):
         assert all(process.poll() is None for process in processes), _output(three)
