@@ -47,7 +47,7 @@ LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
 TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
-.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard bench soak theory study why claims export gpu-study tpu-check gpu-check test test-full wheel lint audit lock clean
+.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard dashboard bench soak theory study why claims export gpu-study tpu-check gpu-check postgresql test test-full wheel lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -172,6 +172,9 @@ notebooks-run: $(VENV)/.ready ## Run the notebooks and keep their figures in the
 tensorboard: $(VENV)/.ready ## Open TensorBoard on runs/
 	@$(PY) -m tensorboard.main --logdir=runs
 
+dashboard: $(VENV)/dashboard/.ready ## Open the points of a sweep (STORAGE=), only to read
+	@$(PY) -m scripts.sweep.dashboard --storage=$(call quoted,$(or $(STORAGE),sqlite:///runs/$(SCALE)/sweep/optuna.db))
+
 bench: $(VENV)/.ready $(VENV)/frameworks/.ready ## Time optimizers, resuming, data and slips (results/bench)
 	@$(PY) -m scripts.bench
 	@$(PY) -m scripts.bench.frameworks
@@ -210,13 +213,24 @@ $(VENV)/%/.ready: requirements/%.txt $(VENV)/.ready
 	@$(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
 	@touch $@
 
+postgresql: $(VENV)/.postgresql ## What sweeps with STORAGE=postgresql://... need
+
+$(VENV)/.postgresql: requirements/postgresql.txt $(VENV)/.ready
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r $<
+	@touch $@
+
 test: $(VENV)/.ready $(VENV)/exported/.ready ## The tests (under 20 minutes on two cores)
 	@$(PYTEST)
 
-test-full: $(VENV)/.ready $(VENV)/exported/.ready $(VENV)/tpu_check/.ready $(VENV)/frameworks/.ready $(VENV)/frameworks_oldest/.ready ## The heavy tests besides, and those of PyTorch and JAX
+test-full: .test-full-needs $(VENV)/.ready $(VENV)/.postgresql $(VENV)/dashboard/.ready $(VENV)/exported/.ready $(VENV)/tpu_check/.ready $(VENV)/frameworks/.ready $(VENV)/frameworks_oldest/.ready ## The heavy tests besides, and those of PyTorch and JAX
 	@$(PYTEST) -m heavy
 	@for name in frameworks frameworks_oldest; do \
 	  $(VENV)/$$name/bin/python -m pytest --confcutdir=tests/frameworks -o addopts="-q --strict-markers" tests/frameworks || exit; done
+
+.PHONY : .test-full-needs
+.test-full-needs:
+	@ls /usr/lib/postgresql/*/bin/pg_ctl > /dev/null 2>&1 || { echo 'test-full: PostgreSQL is missing; install the package postgresql (apt-get install postgresql)' >&2; exit 2; }
+	@command -v chromium > /dev/null || { echo 'test-full: Chromium is missing; install the package chromium (apt-get install chromium)' >&2; exit 2; }
 
 wheel: $(VENV)/.ready ## Build the optimizer's wheel and sdist (dist/)
 	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist
@@ -231,11 +245,11 @@ lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
 audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements gpu exported tpu_check tpu_vm frameworks frameworks_oldest; do \
+	@for name in bootstrap requirements gpu postgresql dashboard exported tpu_check tpu_vm frameworks frameworks_oldest; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt || exit; done
 
 lock: $(VENV)/.ready ## Rewrite the requirements files from requirements/*.in
-	@for name in bootstrap requirements gpu audit exported tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements gpu audit postgresql dashboard exported tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt
 

@@ -33,7 +33,11 @@ def _define_flags() -> None:
     flags.DEFINE_integer("threads", 1, "Of each run.", lower_bound=1)
     flags.DEFINE_string("runs", None, "Where the runs' directories go; runs/SCALE/sweep if not set.")
     flags.DEFINE_string("results", None, "Where the results go; results/SCALE/sweep if not set.")
-    flags.DEFINE_string("storage", None, "URL of Optuna's database; sqlite:///RUNS/optuna.db if not set.")
+    flags.DEFINE_string(
+        "storage",
+        None,
+        "sqlite:///FILE (RUNS/optuna.db if not set), postgresql://… or, for a journal, journal:///FILE.",
+    )
 
 
 def main() -> int:

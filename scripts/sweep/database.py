@@ -1,5 +1,6 @@
-"""Optuna's database with patience: an access that fails for the moment is tried again, for minutes."""
+"""Optuna's storages with patience: an access that fails for the moment is tried again, for minutes."""
 
+import contextlib
 import functools
 import math
 import sqlite3
@@ -9,18 +10,20 @@ from typing import TypeVar
 
 import optuna
 import sqlalchemy
-from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages._rdb.models import TrialHeartbeatModel, TrialModel
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from sqlalchemy import exc
 
-from data.errors import RunError
+from data.errors import InputError, RunError
 
 PATIENCE_SECONDS = 600
 LONG_SECONDS = 10  # so long a wait is told of
 _LONGEST_PAUSE = 3  # between two tries
 ERRORS = (exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
+_BEAT = "heartbeat"
 T = TypeVar("T")
 
 
@@ -37,6 +40,9 @@ class Patience:
     def __call__(self, access: Callable[[], T], other_failures: int = 0) -> T:
         """What the access returns; it is one transaction, which a failure undoes.
 
+        Where the server dies while it commits, the next try may find the work done: a trial that is taken then counts
+        as another's, and is soon taken for dead; a result is there.
+
         Args:
           access: What to call.
           other_failures: How many that do not look as if they would pass are tried again, too.
@@ -48,7 +54,7 @@ class Patience:
         while True:
             try:
                 result = access()
-            except (*ERRORS, ConnectionError) as error:
+            except (*ERRORS, OSError) as error:
                 if not _may_pass(error):
                     if not other_failures:
                         raise
@@ -81,8 +87,26 @@ class Patience:
         return time.monotonic() - self._last_trouble
 
 
+def connect(url: str, patience: Patience) -> "PatientStorage | PatientJournal":
+    """Opens the storage: a database, or with journal:///FILE Optuna's journal.
+
+    Raises:
+      ImportError, sqlalchemy.exc.SQLAlchemyError, OSError: It cannot be opened, which is said at once.
+      InputError: The file is no journal.
+    """
+    parsed = sqlalchemy.engine.make_url(url)
+    if parsed.drivername == "journal":
+        try:
+            return PatientJournal(JournalFileBackend(parsed.database or ""), patience)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{parsed.database}: not a journal of Optuna's; name another file") from error
+    sqlalchemy.create_engine(url).connect().close()
+    # Of machines that begin at once, one makes the tables, and the others fail because they are there.
+    return PatientStorage(patience(lambda: RDBStorage(url), other_failures=5), patience)
+
+
 class PatientStorage(_CachedStorage):
-    """Optuna's storage; every access has patience."""
+    """Optuna's storage in a database; every access has patience."""
 
     def __init__(self, backend: RDBStorage, patience: Patience):
         super().__init__(backend)
@@ -105,6 +129,33 @@ class PatientStorage(_CachedStorage):
         return {trial_id: (now - beat).total_seconds() for trial_id, beat in beats}
 
 
+class PatientJournal(JournalStorage):
+    """Optuna's storage in a file that only grows; every access has patience."""
+
+    def __init__(self, backend: JournalFileBackend, patience: Patience):
+        super().__init__(backend)
+        self.patience = patience
+        self._seen: dict[int, tuple[float, float]] = {}
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Adds a beat that differs from the last one."""
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # it was taken for dead
+            self.set_trial_user_attr(trial_id, _BEAT, time.time())
+
+    def heartbeat_ages(self, study_id: int) -> dict[int, float]:
+        """Seconds, by this process's steady clock, that it has seen no new beat of the trials at work, by id.
+
+        A file has no clock, and those of two machines may differ.
+        """
+        now, ages = time.monotonic(), {}
+        for trial in self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,)):
+            beat, since = trial.user_attrs.get(_BEAT), self._seen.get(trial._trial_id)
+            if since is None or since[0] != beat:
+                self._seen[trial._trial_id] = since = (beat, now)
+            ages[trial._trial_id] = now - since[1]
+        return ages
+
+
 def _patient(method):
     @functools.wraps(method)
     def called(self, *args, **kwargs):
@@ -113,8 +164,10 @@ def _patient(method):
     return called
 
 
-for _name in (*BaseStorage.__abstractmethods__, *BaseHeartbeat.__abstractmethods__, "heartbeat_ages"):
-    setattr(PatientStorage, _name, _patient(getattr(PatientStorage, _name)))
+for _class in (PatientStorage, PatientJournal):
+    for _name in (*BaseStorage.__abstractmethods__, *BaseHeartbeat.__abstractmethods__, "heartbeat_ages"):
+        if hasattr(_class, _name):
+            setattr(_class, _name, _patient(getattr(_class, _name)))
 
 
 def reason(error: BaseException) -> str:
@@ -126,7 +179,7 @@ def _may_pass(error: BaseException) -> bool:
     """Whether the next try may succeed: after a lock, a deadlock, a lost connection; not where a table is missing."""
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
     if not isinstance(cause, exc.DBAPIError):
-        return isinstance(cause, (exc.TimeoutError, exc.PendingRollbackError, ConnectionError))
+        return isinstance(cause, (exc.TimeoutError, exc.PendingRollbackError, OSError))
     for_good = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
     if getattr(cause.orig, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF in for_good:
         return False

@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 
 import optuna
 import sqlalchemy
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import InputError, RunError
-from scripts.sweep.database import ERRORS, Patience, PatientStorage, reason
+from scripts.sweep.database import ERRORS, Patience, connect, reason
 from scripts.sweep.grid import Point, Value
 from scripts.sweep.training import Ended
 from trainers import gin_files
@@ -36,7 +36,7 @@ class Queue:
     """The trials of one study.
 
     Args:
-      url: Of the database, as SQLAlchemy takes it; several machines may share one.
+      url: Of the database, as SQLAlchemy takes it, or journal:///FILE; several machines may share one.
       name: Of the study in it.
       settings: What the runs have in common: gin_file, gin_param, seed, and config, their operative_config. A study
         holds one sweep: with other settings it is refused.
@@ -55,10 +55,8 @@ class Queue:
         self._lock, self._folder, self._file = threading.Lock(), folder, folder / ".claim.lock"
         self._told: set[str] = set()
         try:
-            sqlalchemy.create_engine(url).connect().close()  # a wrong URL is said at once, not after minutes
             with self._alone():
-                # Of machines that begin at once, one makes the tables, and the others fail because they are there.
-                self._storage = PatientStorage(patience(lambda: RDBStorage(url), other_failures=5), patience)
+                self._storage = connect(url, patience)
                 self._study = optuna.create_study(
                     storage=self._storage, study_name=name, direction="maximize", load_if_exists=True
                 )
@@ -66,7 +64,8 @@ class Queue:
                     raise InputError(f"{shown}: study {name!r} is of another sweep: {different[0]}; name another")
                 self._study.set_user_attr(_SETTINGS, settings)
         except (*ERRORS, ImportError) as error:
-            raise InputError(f"{shown}: {reason(error)}; correct the URL") from error
+            mend = "`make postgresql` installs it" if getattr(error, "name", "") == "psycopg" else "correct the URL"
+            raise InputError(f"{shown}: {reason(error)}; {mend}") from error
 
     def enqueue(self, points: list[Point]) -> None:
         """Adds the points that the study does not have; a wider grid adds to what is there."""
@@ -228,7 +227,9 @@ def without_password(url: str) -> str:
     try:
         return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
     except sqlalchemy.exc.ArgumentError as error:
-        raise InputError("--storage: not a database's URL; write sqlite:///FILE or postgresql://…") from error
+        raise InputError(
+            "--storage: not a database's URL; write sqlite:///FILE, journal:///FILE or postgresql://…"
+        ) from error
 
 
 class Claim:

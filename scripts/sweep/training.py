@@ -102,7 +102,7 @@ class Trainings:
                 text=True,
                 errors="replace",
                 process_group=0,  # Ctrl-C is ours to hand on, once
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
             self._processes.add(process)
         _, errors = process.communicate()
@@ -231,6 +231,6 @@ def selection_value(directory: pathlib.Path) -> float:
     return value
 
 
-def _die_with_parent() -> None:
-    """Has the kernel send SIGTERM to this process when the sweep is killed: no run is left behind at work."""
+def die_with_parent() -> None:
+    """Has the kernel send SIGTERM to this process when its parent is killed: nothing is left behind at work."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -19,6 +19,7 @@ VALUE = "a b/[x] *?'\"; `echo no` $(echo no) #, é"
         *(("imagenet-data", variable) for variable in ("DATA_DIR", "TARS", "TFDS", "RECORDS", "WORKERS")),
         *(("bert-data", variable) for variable in ("DATA_DIR", "DUMP", "TFDS", "BOOKS", "VOCABULARY", "BEAM")),
         *(("resnet-sgd-sweep", variable) for variable in ("STORAGE", "WORKERS")),
+        ("dashboard", "STORAGE"),
         ("figure1", "RESULTS"),
         ("study", "HOURS"),
         ("study", "GROUPS"),
@@ -98,3 +99,17 @@ def test_setup_does_not_empty_the_folder_behind_a_link(tmp_path):
     assert made.returncode == 2 and (tmp_path / "elsewhere" / "kept").exists()
     said = made.stderr.splitlines()[0]
     assert said.startswith("setup: .venv is a symbolic link") and "rm .venv" in said
+
+
+def test_the_heavy_tests_name_a_package_that_they_miss(tmp_path):
+    """On a PATH without Chromium; where PostgreSQL is not there either, that is said first."""
+    for program in ("ls", "python3"):
+        (tmp_path / program).symlink_to(shutil.which(program))
+    environment = {"PATH": str(tmp_path)}
+    made = subprocess.run(
+        [shutil.which("make"), ".test-full-needs"], cwd=ROOT, capture_output=True, text=True, env=environment
+    )
+    said = made.stderr.splitlines()[0]
+    assert made.returncode == 2 and re.fullmatch(
+        r"test-full: .* install the package (postgresql|chromium) \(.*\)", said
+    )

@@ -1,12 +1,15 @@
 """Sweeps: the grid, the queue that workers on one or several machines share, and a sweep that is killed."""
 
 import collections
+import contextlib
 import csv
 import itertools
 import os
 import pathlib
 import re
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,8 +20,9 @@ import pytest
 from data.errors import InputError
 from scripts.arm import Arm
 from scripts.sweep import grid, queue
-from scripts.sweep.training import Ended, Training, Trainings, in_threads, stop_on_signals
+from scripts.sweep.training import Ended, Training, Trainings, in_threads, selection_value, stop_on_signals
 from tests.conftest import ROOT
+from tests.scripts.browser import Browser
 from trainers import gin_files
 from trainers.exit_status import ExitStatus
 
@@ -182,10 +186,10 @@ def _at_work(folder) -> list[int]:
     return found
 
 
-@pytest.mark.heavy
-@pytest.mark.timeout(600)
-def test_a_sweep_that_is_killed_leaves_no_run_at_work_and_goes_on(laptop_data, tmp_path):
-    """SIGKILL in the middle of the first two runs; the same command ends with each point once, one of them diverged."""
+@pytest.fixture(scope="module")
+def killed_sweep(laptop_data, tmp_path_factory):
+    """SIGKILL in the middle of the first two runs, then the same command again: (its folder, it, how it ended)."""
+    tmp_path = tmp_path_factory.mktemp("killed")
     bindings = {
         "resnet_classification.data_dir": repr(str(laptop_data / "images")),
         "train_steps": 40,
@@ -212,8 +216,16 @@ def test_a_sweep_that_is_killed_leaves_no_run_at_work_and_goes_on(laptop_data, t
         assert time.monotonic() < limit
         time.sleep(0.2)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    return tmp_path, command, done
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_a_sweep_that_is_killed_leaves_no_run_at_work_and_goes_on(killed_sweep):
+    """The same command ends with each point once, one of them diverged."""
+    folder, command, done = killed_sweep
     assert done.returncode == 0, done.stderr[-1000:]
-    rows = _rows(tmp_path / "results")
+    rows = _rows(folder / "results")
     assert [(float(row["eta0"]), row["status"], row["phase"]) for row in rows] == [
         (0.1, "ok", "tune"),
         (0.4, "ok", "tune"),
@@ -221,7 +233,48 @@ def test_a_sweep_that_is_killed_leaves_no_run_at_work_and_goes_on(laptop_data, t
     ]
     assert sum(int(row["preemptions"]) for row in rows) >= 1
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert again.returncode == 0 and "started" not in again.stdout and _rows(tmp_path / "results") == rows
+    assert again.returncode == 0 and "started" not in again.stdout and _rows(folder / "results") == rows
+
+
+@contextlib.contextmanager
+def _served(module, *arguments):
+    """The address of a server of pages, in a process of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", module, *arguments, f"--port={port}"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_the_dashboard_and_tensorboard_show_each_point_and_the_dashboard_deletes_none(killed_sweep, tmp_path):
+    """In a real browser: η0 against accuracy, of the runs that have one."""
+    runs = killed_sweep[0] / "runs"
+    values = {
+        eta0: selection_value(next(runs.glob(f"*-eta0={eta0}-s0")))
+        for eta0 in (0.1, 0.4)  # the third diverged
+    }
+    storage = f"--storage=sqlite:///{runs / 'optuna.db'}"
+    with (
+        _served("tensorboard.main", f"--logdir={runs}") as tensorboard,
+        _served("scripts.sweep.dashboard", storage) as dashboard,
+        Browser(tmp_path) as browser,
+    ):
+        browser.open(f"{dashboard}/dashboard/studies/1/analytics")
+        graphs = "[...document.querySelectorAll('.js-plotly-plot')].flatMap(it => it.data.map(one => [one.x, one.y]))"
+        browser.wait_for(lambda: [[*values], [*values.values()]] in (browser.evaluate(graphs) or []))
+        assert browser.evaluate("fetch('/api/studies/1', {method: 'DELETE'}).then(answer => answer.status)") == 500
+        browser.open(f"{tensorboard}/#hparams")
+        # As the page rounds: η0, the optimizer, the seed, accuracy on validation (any), on selection.
+        rows = [rf"{eta0:#.5g}\nsgd\n0\.0000\n[\d.]+\n{value:#.5g}"[:-1] for eta0, value in values.items()]
+        browser.wait_for(lambda: all(re.search(row, browser.text()) for row in rows))
+    connection = sqlite3.connect(runs / "optuna.db")
+    assert connection.execute("SELECT count(*) FROM studies").fetchone() == (1,)
+    connection.close()
 
 
 def test_a_sweep_that_is_stopped_names_what_it_wrote_and_goes_on(laptop_data, tmp_path):

@@ -18,7 +18,7 @@ from trainers import data_folder
 from trainers.exit_status import ExitStatus
 from trainers.experiment import Experiment
 from trainers.input import files as input_files
-from trainers.running import checkpoints, failures, log, strategies, summary
+from trainers.running import checkpoints, failures, hparams, log, strategies, summary
 from trainers.running.actions import Diverged, Watch
 from trainers.running.controller import Controller
 from trainers.running.directory import RunDirectory
@@ -167,6 +167,9 @@ class _Run:
         self._strategy = strategies.build(
             experiment.config.runtime.distribution_strategy, experiment.config.runtime.tpu
         )
+        data = task.task_config
+        sizes = {"batch_size": data.train_data, "evaluation_batch_size": data.validation_data}
+        strategies.require_even_shares(self._strategy, {name: one.global_batch_size for name, one in sizes.items()})
 
     def execute(self, mode: str) -> ExitStatus:
         directory = self._directory
@@ -181,6 +184,7 @@ class _Run:
         self._checkpointed, status, trainer = start_step, "failed", None
         if trains:
             directory.begin(start_step)
+            hparams.write(self._path, self._experiment, self._task.metric)
             if start_step:
                 logging.info("resuming from step %d", start_step)
             self._interruption.guard(self._last_words)

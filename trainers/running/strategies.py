@@ -58,6 +58,23 @@ def gpus() -> str:
     return "".join(f", {names.count(name)} × {name}" for name in dict.fromkeys(names))
 
 
+def require_even_shares(strategy: tf.distribute.Strategy, sizes: dict[str, int]) -> None:
+    """Each replica takes as many examples of a batch.
+
+    Args:
+      sizes: In examples, of the batches, by their settings' names.
+
+    Raises:
+      InputError: A batch cannot be shared.
+    """
+    replicas = strategy.num_replicas_in_sync
+    for name, size in sizes.items():
+        if size % replicas:
+            raise InputError(
+                f"{name} is {size}, which {replicas} replicas cannot share; make it a multiple of {replicas}"
+            )
+
+
 def task_index() -> int:
     """This process's number in TF_CONFIG; 0 is the chief.
 
