@@ -80,17 +80,19 @@ dist.destroy_process_group()
 
 
 def _run(kind):
-    """What the first of two processes printed, both started by PyTorch's own launcher, which keeps their meeting place."""
+    """What the first of two processes printed. PyTorch's launcher keeps their store: either may end first."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
     command += [sys.executable, "-c", PROGRAM, kind]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fully_shard"])
 def test_two_processes_train_as_one(kind):
-    """By layer and in all. With fully_shard each process has a piece of every parameter; ‖x‖ and ‖m‖ are of the whole."""
+    """With fully_shard each process has a piece of every parameter; ‖x‖ and ‖m‖ are of the whole ones."""
     word, *errors = _run(kind).split()
     assert word == "ERRORS" and len(errors) == 2 and all(float(error) < 1e-12 for error in errors)
 
