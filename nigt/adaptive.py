@@ -76,5 +76,5 @@ def released(
     started = total > 0
     divisor = xp.where(started, total, xp.ones_like(total))
     factor = t ** (-3 / 7) * divisor ** (-2 / 7)
-    alpha = xp.minimum(1 / (t * (learning_rate * factor) ** 2 * divisor), 1.0)
-    return xp.where(started, factor, 0.0), xp.where(started, 1 - alpha, 0.0)
+    alpha = 1 / (t * (learning_rate * factor) ** 2 * divisor)
+    return xp.where(started, factor, 0.0), xp.where(started & (alpha < 1), 1 - alpha, 0.0)

@@ -91,9 +91,7 @@ class Iterates(keras.optimizers.Optimizer):
             return
         self._assign(self._points)
         self._forget_points()
-        refused = self._skips() - self._skipped_before
-        if refused:
-            self.skipped_steps.assign(self._skipped_before)
+        if refused := self._refused():
             raise RuntimeError(f"NIGT: {refused} step(s) at w were refused and changed nothing")
 
     @contextlib.contextmanager
@@ -110,7 +108,7 @@ class Iterates(keras.optimizers.Optimizer):
         self._forget_points()
         for slot in (*self._momenta, *self._offsets):
             if slot is not None:
-                slot.assign(ops.zeros_like(slot))
+                slot.assign(ops.zeros(slot.shape, slot.dtype))
 
     def save_own_variables(self, store: Any) -> None:
         """As in Keras; at w with x."""
@@ -125,6 +123,12 @@ class Iterates(keras.optimizers.Optimizer):
         super().load_own_variables(values)
         self._points[:], self._iterates[:] = points, []
         self._skipped_before = self._skips()
+
+    def _refused(self) -> int:
+        """The compiled steps that were refused at w since this was asked; skipped_steps forgets them."""
+        refused = self._skips() - self._skipped_before
+        self.skipped_steps.assign(self._skipped_before)
+        return refused
 
     def _skips(self) -> int:
         return int(_array(self.skipped_steps))

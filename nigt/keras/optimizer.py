@@ -113,6 +113,7 @@ class NIGT(Stepping):
         first = {"shape": (), "aggregation": "only_first_replica"}
         self.skipped_steps = self.add_variable(dtype="int32", name="skipped_steps", **first)
         self._at_iterates = self.add_variable(dtype="bool", name="at_iterates", **first)
+        self._is_pure = False
         self.__dict__.update(_momenta=[], _offsets=[], _norm_sums=[], _points=[], _iterates=[], _skipped_before=0)
         if normalization != "none" and scale_by_weight_norm and implicit_gradient_transport and not adaptive:
             arguments.warn_of_growing_weights(_largest(learning_rate), beta)

@@ -19,18 +19,26 @@ class Stepping(Iterates):
         """One step, from the gradients at the variables' present values, x.
 
         Raises:
-          RuntimeError: At w (after `eval`, or loaded from there). A step that was compiled before changes nothing,
-            counts in `skipped_steps`, and is reported by `train` and at the end of `fit`.
+          RuntimeError: At w (after `eval`, or loaded from there). A compiled step changes nothing there, counts in
+            `skipped_steps`, and is reported by `train` and at the end of `fit`.
           ValueError: If a variable is not one of those that the optimizer was built for.
         """
-        if self.holds_iterates:
+        if self.holds_iterates and not self._is_pure:
             raise RuntimeError(REFUSAL)
         super().apply(grads, trainable_variables)
+
+    def stateless_apply(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras. At w by the state that is given nothing changes, and `skipped_steps` counts it."""
+        self._is_pure = True  # on JAX `fit` takes the model's variables away before it traces: an error would lose them
+        try:
+            return super().stateless_apply(*args, **kwargs)
+        finally:
+            self._is_pure = False
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Keras's hook at the end of `fit`. Raises RuntimeError if its steps were refused."""
         super().finalize_variable_values(var_list)
-        if self.holds_iterates and self._skips() > self._skipped_before:
+        if self.holds_iterates and self._refused():
             raise RuntimeError(REFUSAL)
 
     def update_step(self, gradient: Sequence[Any], variable: Any, learning_rate: Any) -> None:
@@ -103,12 +111,13 @@ class Stepping(Iterates):
         scaled = rate * self.excluded_learning_rate_multiplier
         if self.adaptive == "released":
             _, _, norm_sum, largest = map(ops.convert_to_tensor, self._slots(variable))
-            norm_sum, largest = sums = norm_sum + size, ops.maximum(largest, size)
+            norm_sum, largest = sums = norm_sum + size, _larger(largest, size)
             t = ops.cast(self.iterations, x.dtype) + 1
             # η_t and β_t are those of the released learning rate, that of an excluded variable.
             factor, beta = adaptive.released(ops, t, norm_sum, largest, scaled)
             rate, scaled = rate * factor, scaled * factor
-            beta = following = ops.minimum(beta, 1 - float(np.finfo(dtype).eps))  # 1 once rounded: x would be infinite
+            limit = ops.convert_to_tensor(1 - float(np.finfo(dtype).eps), dtype)  # 1 once rounded: x would be infinite
+            beta = following = ops.where(beta < limit, beta, limit)
         else:
             beta, following = (self._beta_at(late, dtype) for late in (0, 1))
         transport = following / (1 - following) if self.implicit_gradient_transport else ops.zeros_like(following)
@@ -140,7 +149,7 @@ class Stepping(Iterates):
     def _weight_norm(self, size: Any) -> Any:
         if not self.scale_by_weight_norm:
             return None
-        return ops.maximum(size, self.weight_norm_floor) if self.weight_norm_floor else size
+        return _larger(size, self.weight_norm_floor) if self.weight_norm_floor else size
 
     def _is_normalized(self, variable: Any) -> bool:
         return self.normalization != "none" and not self._excluded[self._get_variable_index(variable)]
@@ -148,6 +157,11 @@ class Stepping(Iterates):
     def _slots(self, variable: Any) -> list[Any]:
         index = self._get_variable_index(variable)
         return [slots[index] for slots in (self._momenta, self._offsets, *self._norm_sums)]
+
+
+def _larger(size: Any, other: Any) -> Any:
+    """ops.maximum, which on PyTorch gives float32 of two numbers in float64."""
+    return ops.where(size > other, size, other)
 
 
 def _together(tensors: Sequence[Any]) -> Any:

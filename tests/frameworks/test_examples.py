@@ -65,7 +65,7 @@ def test_the_sdist_makes_the_same_wheel(built):
 
 def test_where_nothing_is_installed_each_framework_is_asked_for(installed, tmp_path):
     python, _ = installed
-    for use, extra in (("nigt.torch", "torch"), ("nigt.optax", "jax"), ("nigt.NIGT", "tf")):
+    for use, extra in (("nigt.torch", "torch"), ("nigt.optax", "jax"), ("nigt.keras", "keras"), ("nigt.NIGT", "tf")):
         program = f"import nigt\ntry: {use}\nexcept ModuleNotFoundError as error: print(error)"
         done = subprocess.run([python, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True)
         assert re.fullmatch(rf"nigt\.\w+ needs \w+: install the extra \[{extra}\], .*\n", done.stdout)
