@@ -19,6 +19,6 @@ model = keras.Sequential(
 )
 schedule = keras.optimizers.schedules.PolynomialDecay(0.01, EPOCHS * len(x) // BATCH, 0.0)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-model.compile(NIGT(schedule, excluded_learning_rate_multiplier=10), loss, ["accuracy"])
+model.compile(NIGT(schedule, excluded_learning_rate_multiplier=10), loss, metrics=["accuracy"])
 history = model.fit(x, y, BATCH, EPOCHS, validation_data=test, callbacks=[EvaluateAtIterate()], verbose=0)
 print(f"accuracy {history.history['val_accuracy'][-1]:.4f}")

@@ -59,7 +59,7 @@ class Stepping(Iterates):
 
         inner = [getattr(variable, "value", variable) for variable in trainable_variables]
         reduced = self._all_reduce_sum_gradients(list(zip(grads, inner, strict=True)))
-        dense = [tf.convert_to_tensor(gradient) for gradient, _ in reduced]
+        dense = [tf.ensure_shape(tf.convert_to_tensor(gradient), v.shape) for gradient, v in reduced]
         pairs = zip(self._values(dense, trainable_variables, learning_rate), inner, strict=True)
         tf.__internal__.distribute.interim.maybe_merge_call(
             self._distributed_tf_update_step, self._distribution_strategy, list(pairs), learning_rate
