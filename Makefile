@@ -212,7 +212,7 @@ test-full: $(VENV)/.ready $(VENV)/exported/.ready $(VENV)/tpu_check/.ready $(VEN
 	@for name in frameworks frameworks_oldest; do $(VENV)/$$name/bin/python $(FRAMEWORKS) || exit; done
 	@KERAS_BACKEND=tensorflow $(PY) $(FRAMEWORKS)
 	@for backend in jax torch; do KERAS_BACKEND=$$backend $(VENV)/frameworks/bin/python $(FRAMEWORKS) || exit; done
-	@KERAS_BACKEND=jax $(VENV)/frameworks_oldest/bin/python $(FRAMEWORKS)
+	@KERAS_BACKEND=jax $(VENV)/frameworks_oldest/bin/python $(FRAMEWORKS)/test_keras.py
 
 wheel: $(VENV)/.ready ## Build the optimizer's wheel and sdist (dist/)
 	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist

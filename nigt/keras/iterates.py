@@ -121,8 +121,9 @@ class Iterates(keras.optimizers.Optimizer):
         values = {key: store[key] for key in store.keys()}
         points = [_array(values.pop(key)) for key in sorted(values, key=_place) if key.startswith("x")]
         super().load_own_variables(values)
-        self._points[:], self._iterates[:] = points, []
-        self._skipped_before = self._skips()
+        if len(values) == len(self.variables):  # else Keras has warned, and loaded nothing
+            self._points[:], self._iterates[:] = points, []
+            self._skipped_before = self._skips()
 
     def _refused(self) -> int:
         """The compiled steps that were refused at w since this was asked; skipped_steps forgets them."""
