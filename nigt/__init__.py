@@ -1,6 +1,7 @@
 """NIGT: normalized SGD with implicit gradient transport (Cutkosky & Mehta, 2020).
 
-`nigt.NIGT` is the optimizer for tf_keras, `nigt.torch.NIGT` that for PyTorch, `nigt.optax.nigt` that for JAX.
+`nigt.NIGT` is the optimizer for tf_keras, `nigt.keras.NIGT` that for Keras 3,
+`nigt.torch.NIGT` that for PyTorch, `nigt.optax.nigt` that for JAX.
 """
 
 import importlib
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NIGT", "EvaluateAtIterate"]
 __version__ = "0.1.0"
-_PACKAGES = ("betas", "optax", "tf_keras", "torch")
+_PACKAGES = ("betas", "keras", "optax", "tf_keras", "torch")
 
 
 def __getattr__(name: str) -> Any:

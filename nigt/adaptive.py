@@ -1,4 +1,7 @@
-"""Algorithm 2 of the paper, which sets η and β from two gradients a step, on the numbers of any framework."""
+"""Algorithm 2 of the paper, which sets η and β from two gradients a step, and what was released under its name.
+
+On the numbers of any framework.
+"""
 
 import dataclasses
 from typing import Any
@@ -53,3 +56,25 @@ class Algorithm2:
     def next_sum(self, t: Number, gradient_sum: Number, squared_distance: Number) -> Number:
         """G_{t+1} = G_t + ‖∇f(x_t, ξ_t) − ∇f(x_t, ξ'_t)‖² + g²·((t+1)^¼ − t^¼)."""
         return gradient_sum + squared_distance + self.gradient_bound**2 * ((t + 1) ** 0.25 - t**0.25)
+
+
+def released(
+    xp: Any, t: Number, norm_sum: Number, largest_norm: Number, learning_rate: Number
+) -> tuple[Number, Number]:
+    """(η_t/η, β_t) of the released `use_adaptive`, per variable: one gradient a step, norms that are not squared.
+
+    G = Σ‖g‖ + t^¼·max‖g‖;  η_t = η/(t³·G²)^{1/7};  β_t = 1 − min(1, 1/(t·η_t²·G)); no power leaves float32's range.
+    Until a first gradient that is not 0, η_t is 0 (as released: infinite, and the variable NaN).
+
+    Args:
+      xp: As in nigt/update.py.
+      t: Counted from 1; of the dtype of the others.
+      norm_sum, largest_norm: Of the gradients so far, this step's included.
+      learning_rate: The released learning rate, η.
+    """
+    total = norm_sum + t**0.25 * largest_norm
+    started = total > 0
+    divisor = xp.where(started, total, xp.ones_like(total))
+    factor = t ** (-3 / 7) * divisor ** (-2 / 7)
+    alpha = 1 / (t * (learning_rate * factor) ** 2 * divisor)
+    return xp.where(started, factor, 0.0), xp.where(started & (alpha < 1), 1 - alpha, 0.0)

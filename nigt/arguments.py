@@ -46,6 +46,23 @@ def check_not_negative(values: dict[str, Any]) -> None:
             raise ValueError(f"{name} must not be negative, got {value}")
 
 
+def check_keras(patterns: dict[str, Any], keywords: dict[str, Any]) -> None:
+    """Checks a constructor's arguments that are Keras's own, tf_keras's or those of Keras 3.
+
+    Args:
+      patterns: Arguments that are several regular expressions.
+      keywords: Those for the base class.
+
+    Raises:
+      ValueError: Names the argument and what it may be.
+    """
+    for name, value in patterns.items():
+        if isinstance(value, str):
+            raise ValueError(f"{name} must be a sequence of regular expressions, got the string {value!r}: [{value!r}]")
+    if keywords.get("use_ema"):
+        raise ValueError("use_ema averages the gradient points x and overwrites them: use `evaluating` for w instead")
+
+
 def check_second_gradients(adaptive: str | None, second_gradients: Any) -> None:
     """Raises ValueError unless there are second gradients where Algorithm 2 runs, and there alone."""
     if (adaptive == "algorithm2") == (second_gradients is not None):

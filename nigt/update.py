@@ -12,7 +12,8 @@ that the last step really took; recomputing it from this step's η or norms woul
 kernels do the same faster (nigt/tf_keras/kernels.py, nigt/torch/moves.py); so does `from_next_momentum` under XLA on a
 CPU (nigt/optax/stepping.py).
 
-An argument `xp` is the framework's functions by NumPy's names: numpy, jax.numpy, torch, or nigt.tf_keras.namespace.
+An argument `xp` is the framework's functions by NumPy's names: numpy, jax.numpy, torch, keras.ops,
+or nigt.tf_keras.namespace.
 """
 
 import dataclasses

@@ -14,23 +14,6 @@ CHOICES = arguments.CHOICES | {
 }
 
 
-def check_keras(patterns: dict[str, Any], keywords: dict[str, Any]) -> None:
-    """Checks the constructor's arguments that are Keras's own.
-
-    Args:
-      patterns: Arguments that are several regular expressions.
-      keywords: Those for the base class.
-
-    Raises:
-      ValueError: Names the argument and what it may be.
-    """
-    for name, value in patterns.items():
-        if isinstance(value, str):
-            raise ValueError(f"{name} must be a sequence of regular expressions, got the string {value!r}: [{value!r}]")
-    if keywords.get("use_ema"):
-        raise ValueError("use_ema averages the gradient points x and overwrites them: use `evaluating` for w instead")
-
-
 def check_variable(variable: Any) -> None:
     """Checks a variable to be trained.
 
@@ -39,8 +22,8 @@ def check_variable(variable: Any) -> None:
     """
     if type(variable).__module__.split(".")[0] == "keras":
         raise ValueError(
-            f"NIGT is an optimizer of tf_keras (Keras 2) and {variable.name} is a variable of Keras 3: build the model "
-            "with tf_keras, or set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported"
+            f"NIGT is an optimizer of tf_keras (Keras 2) and {variable.path} is a variable of Keras 3: take "
+            "nigt.keras.NIGT, or build the model with tf_keras"
         )
     if variable.dtype in (tf.bfloat16, tf.float16):
         raise ValueError(

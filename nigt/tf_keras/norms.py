@@ -50,3 +50,10 @@ def all_finite(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         lambda: tf.constant(True),
         lambda: tf.reduce_all(tf.stack([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])),
     )
+
+
+def squared_distance(first: Sequence[tf.Tensor | None], second: Sequence[tf.Tensor | None]) -> tf.Tensor:
+    """‖g − g'‖² over all variables together, float64; None (no gradient) on both sides counts as no distance."""
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    distances = [norm(tf.convert_to_tensor(a) - tf.convert_to_tensor(b)) for a, b in pairs]
+    return tf.add_n([tf.square(tf.cast(distance, tf.float64)) for distance in distances])

@@ -6,11 +6,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from nigt import arguments, betas
+from nigt import arguments, betas, names
 from nigt.adaptive import Algorithm2
 from nigt.tf_keras import arguments as keras_arguments
-from nigt.tf_keras import names, norms, serial_betas
-from nigt.tf_keras.released import squared_distance
+from nigt.tf_keras import norms, serial_betas
+from nigt.tf_keras.norms import squared_distance
 from nigt.tf_keras.stepping import Stepping
 
 
@@ -112,7 +112,7 @@ class NIGT(Stepping):
                 "weight_norm_floor": weight_norm_floor,
             }
         )
-        keras_arguments.check_keras(
+        arguments.check_keras(
             patterns={
                 "exclude_from_normalization": exclude_from_normalization,
                 "exclude_from_weight_decay": exclude_from_weight_decay,
@@ -278,8 +278,8 @@ class NIGT(Stepping):
     def __repr__(self) -> str:
         # Keras 3 refuses an optimizer that is not its own by printing it: the mend belongs there.
         return (
-            f"<{self.name}, an optimizer of tf_keras (Keras 2); for a model of Keras 3 there is none: build the model "
-            "with tf_keras, or set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported>"
+            f"<{self.name}, an optimizer of tf_keras (Keras 2); for a model of Keras 3 take nigt.keras.NIGT, or build "
+            "the model with tf_keras>"
         )
 
     def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:

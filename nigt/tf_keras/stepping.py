@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nigt import update
-from nigt.tf_keras import kernels, names, namespace, norms
+from nigt import adaptive, names, update
+from nigt.tf_keras import kernels, namespace, norms
 from nigt.tf_keras.iterates import Iterates
-from nigt.tf_keras.released import released_rule
 from nigt.tf_keras.xla import compiled_by_xla
 
 Pairs = Sequence[tuple[tf.Tensor, tf.Variable]]
@@ -137,7 +136,7 @@ class Stepping(Iterates):
         # η_t and β_t are those of the released learning rate, that of an excluded variable.
         released = own * self.excluded_learning_rate_multiplier
         t, norm_sum, largest = (tf.cast(value, tf.float64) for value in (self.iterations + 1, *sums.values()))
-        factor, beta = (tf.cast(value, dtype) for value in released_rule(t, norm_sum, largest, released))
+        factor, beta = (tf.cast(value, dtype) for value in adaptive.released(namespace, t, norm_sum, largest, released))
         beta = tf.minimum(beta, 1 - np.finfo(dtype.as_numpy_dtype).eps)  # 1 once rounded would make x infinite
         rate = tf.cast(released if self._is_excluded(variable) else own, dtype) * factor
         # As released, x is extrapolated by the β of the step just taken.

@@ -1,10 +1,15 @@
-"""NIGT in every framework that is installed, called alike: a run over given gradients, and what it left."""
+"""NIGT in every framework that is installed, called alike: a run over given gradients, and what it left.
+
+With KERAS_BACKEND in the environment: nigt.keras on that backend, and nothing else.
+"""
 
 import importlib.util
+import os
 from typing import NamedTuple
 
 import numpy as np
 
+KERAS = os.environ.get("KERAS_BACKEND")
 FORMS = []
 
 
@@ -30,6 +35,8 @@ def run(form, starts, gradients, rates, *, excluded=None, undecayed=None, second
 
 def take(form, table, step):
     """An element of the table, for a β that is one."""
+    if form == "keras":
+        return keras.ops.take(keras.ops.convert_to_tensor(table), step)
     return jnp.asarray(table)[step] if form == "optax" else table[step]
 
 
@@ -81,13 +88,57 @@ def _run_optax(starts, gradients, rates, excluded, undecayed, second, **options)
     ]
 
 
-if importlib.util.find_spec("torch"):
+def _run_keras(starts, gradients, rates, excluded, undecayed, second, **options):
+    names = ["apart" * out + "still" * stays + "variable" for out, stays in zip(excluded, undecayed, strict=True)]
+    variables = [
+        keras.Variable(keras.ops.convert_to_tensor(start), dtype=start.dtype.name, name=name)
+        for start, name in zip(starts, names, strict=True)
+    ]
+    patterns = {"exclude_from_normalization": ["apart"], "exclude_from_weight_decay": ["still"]}
+    optimizer = keras_nigt.NIGT(1e-9, **patterns, **options)
+    optimizer.build(variables)
+
+    def step(x, state, gradient):
+        x, state = optimizer.stateless_apply(state, gradient, x)
+        return x, state, optimizer.stateless_iterates(state, x)
+
+    def step_in_place(x, state, gradient):
+        optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradient])
+        return variables, optimizer.variables, optimizer.iterates()
+
+    step = jax.jit(step) if KERAS == "jax" else step_in_place
+    places = [
+        [id(v) for v in optimizer.variables].index(id(v)) for v in (optimizer._learning_rate, optimizer.skipped_steps)
+    ]
+    points, x, state = [], [v.value for v in variables], [v.value for v in optimizer.variables]
+    for gradient, rate in zip(gradients, rates, strict=True):
+        if KERAS == "jax":
+            state[places[0]] = jnp.asarray(float(rate))
+        else:
+            optimizer.learning_rate = float(rate)
+        x, state, w = step(x, state, gradient)
+        x_now, w_now = ([np.array(keras.ops.convert_to_numpy(v)) for v in values] for values in (x, w))
+        points.append(Point(x_now, w_now, int(keras.ops.convert_to_numpy(state[places[1]]))))
+    return points
+
+
+if KERAS:
+    import keras
+
+    import nigt.keras as keras_nigt
+
+    keras.config.set_floatx("float64")
+    if KERAS == "jax":
+        import jax
+        import jax.numpy as jnp
+    FORMS += ["keras"]
+if importlib.util.find_spec("torch") and not KERAS:
     import torch
 
     from nigt.torch import NIGT
 
     FORMS += ["torch", "torch, fused"]
-if importlib.util.find_spec("optax"):
+if importlib.util.find_spec("optax") and not KERAS:
     import jax
     import jax.numpy as jnp
     import optax
@@ -99,4 +150,5 @@ _RUNS = {
     "torch": _run_torch,
     "torch, fused": lambda *given, **options: _run_torch(*given, fused=True, **options),
     "optax": _run_optax,
+    "keras": _run_keras,
 }

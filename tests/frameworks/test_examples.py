@@ -18,6 +18,7 @@ LEARNERS = {
     "keras": ROOT / ".venv" / "bin" / "python",
     "pytorch": pathlib.Path(sys.executable),
     "jax_optax": pathlib.Path(sys.executable),
+    "keras3": pathlib.Path(sys.executable),
 }
 
 
@@ -65,7 +66,7 @@ def test_the_sdist_makes_the_same_wheel(built):
 
 def test_where_nothing_is_installed_each_framework_is_asked_for(installed, tmp_path):
     python, _ = installed
-    for use, extra in (("nigt.torch", "torch"), ("nigt.optax", "jax"), ("nigt.NIGT", "tf")):
+    for use, extra in (("nigt.torch", "torch"), ("nigt.optax", "jax"), ("nigt.keras", "keras"), ("nigt.NIGT", "tf")):
         program = f"import nigt\ntry: {use}\nexcept ModuleNotFoundError as error: print(error)"
         done = subprocess.run([python, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True)
         assert re.fullmatch(rf"nigt\.\w+ needs \w+: install the extra \[{extra}\], .*\n", done.stdout)
@@ -88,6 +89,7 @@ def accuracies(installed, tmp_path_factory):
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
         "JAX_ENABLE_X64": "0",
+        "KERAS_BACKEND": "jax",
     }
     found = {}
     for name, python in LEARNERS.items():
@@ -105,7 +107,7 @@ def accuracies(installed, tmp_path_factory):
 
 
 def test_the_examples_reach_tf_kerass_accuracy_within_the_seeds_spread(accuracies):
-    """Means of 3 seeds; the spread is that of all three frameworks' seeds about their own means."""
+    """Means of 3 seeds; the spread is that of all frameworks' seeds about their own means."""
     spread = np.sqrt(np.mean([np.var(own, ddof=1) for own in accuracies.values()]))
     expected = np.mean(accuracies["keras"])
     for name, own in accuracies.items():

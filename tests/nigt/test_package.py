@@ -28,10 +28,17 @@ def test_the_wheel_holds_nigt_and_nothing_else(tmp_path):
         (metadata,) = [archive.read(name).decode() for name in names if name.endswith("METADATA")]
     required = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*(?:; extra == \"(\w+)\")?$", metadata, re.M)
     assert [name for name, extra in required if not extra] == ["numpy"]
-    assert {extra for _, extra in required} == {"", "tf", "torch", "jax"}
+    assert {extra for _, extra in required} == {"", "tf", "torch", "jax", "keras"}
     assert re.findall(r"^Requires-Python: (.*)$", metadata, re.M) == [">=3.11"]
     assert "# nigt: normalized SGD" in metadata
-    modules = ("tf_keras/optimizer.py", "torch/optimizer.py", "optax/stepping.py", "theory/methods.py", "py.typed")
+    modules = (
+        "tf_keras/optimizer.py",
+        "torch/optimizer.py",
+        "optax/stepping.py",
+        "keras/stepping.py",
+        "theory/methods.py",
+        "py.typed",
+    )
     assert {f"nigt/{module}" for module in modules} <= set(names)
     assert all(re.match(r"nigt(-[^/]+\.dist-info)?/", name) for name in names)
 
@@ -43,7 +50,7 @@ def test_the_five_lines_for_tf_keras_train(tmp_path, monkeypatch):
     model = tf_keras.Sequential([tf_keras.layers.Dense(3)])
     x, y = np.ones([8, 4], "float32"), np.zeros([8], "int32")
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    _, _, lines, _ = re.findall(r"```python\n(.*?)```", (ROOT / "nigt" / "README.md").read_text(), re.S)
+    _, _, _, lines, _ = re.findall(r"```python\n(.*?)```", (ROOT / "nigt" / "README.md").read_text(), re.S)
     exec(lines, {"model": model, "loss": loss, "x": x, "y": y, "held_out": (x, y)})  # noqa: S102
     assert "val_loss" in model.history.history and (tmp_path / "model.keras").exists()
 
@@ -88,7 +95,12 @@ def test_nigt_imports_no_framework_and_neither_trainers_nor_data():
 
 @pytest.mark.parametrize(
     ("use", "missing", "extra"),
-    [("nigt.torch", "torch", "torch"), ("nigt.optax", "jax", "jax"), ("nigt.NIGT", "tensorflow", "tf")],
+    [
+        ("nigt.torch", "torch", "torch"),
+        ("nigt.optax", "jax", "jax"),
+        ("nigt.keras", "keras", "keras"),
+        ("nigt.NIGT", "tensorflow", "tf"),
+    ],
 )
 def test_a_missing_framework_gets_one_line_with_the_extra(use, missing, extra):
     hide = f"import sys; sys.modules[{missing!r}] = None; import nigt\n"

@@ -8,8 +8,7 @@ from official.modeling import optimization
 from official.modeling.optimization import lamb, lars, legacy_adamw, optimizer_factory
 from official.modeling.optimization.configs import optimizer_config
 
-from nigt import NIGT
-from nigt.tf_keras import names
+from nigt import NIGT, names
 from trainers.model_garden import schedules
 from trainers.schema.optimizers import Adafactor, Adamw, LayerAdaptive, Optimizer
 

@@ -1,4 +1,4 @@
-"""PyTorch's and JAX's NIGT beside their own Adam and SGD: python -m scripts.bench.frameworks (`make bench`).
+"""PyTorch's, JAX's and Keras 3's NIGT beside their own Adam and SGD: python -m scripts.bench.frameworks (`make bench`).
 
 Builds the models for the shapes of their variables, has measure.py time the steps in .venv/frameworks, where there is
 no TensorFlow, and writes results/bench/frameworks.csv and frameworks.md.
@@ -7,6 +7,7 @@ no TensorFlow, and writes results/bench/frameworks.csv and frameworks.md.
 import csv
 import io
 import json
+import os
 import pathlib
 import subprocess
 
@@ -48,11 +49,11 @@ def page(rows: list[dict], versions: str, told: dict) -> str:
     """The Markdown page."""
     dirty = " (modified)" if told["dirty"] else ""
     lines = [
-        "# The optimizers' update alone, in PyTorch and JAX",
+        "# The optimizers' update alone, in PyTorch, JAX and Keras 3",
         "",
         f"Made by `make bench` at commit {told['commit'][:7]}{dirty} on {describe_device(None)}, with {versions}; "
         f"n = {_ROUNDS.value} interleaved rounds, float32, median (10th–90th percentile). × AdamW: PyTorch's fused "
-        "one, optax's under `jit`. On a GPU: not run.",
+        "one, optax's under `jit`, Keras's own. On a GPU: not run.",
         "",
         "| framework | model | optimizer | ms a step | × AdamW | state, copies of the parameters |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -83,10 +84,15 @@ def main(argv: list[str]) -> int:
         shapes[model] = [v.shape.as_list() for v in task.build_model().trainable_variables]
     given = json.dumps({"shapes": shapes, "rounds": _ROUNDS.value, "warm_up": _WARM_UP.value})
     command = [_PYTHON.value, "-m", "scripts.bench.frameworks.measure"]
-    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        return done.returncode
-    found = json.loads(done.stdout)
+    found: dict = {"rows": [], "versions": []}
+    for backend in ({}, {"KERAS_BACKEND": "torch"}, {"KERAS_BACKEND": "jax"}):
+        environment = os.environ | backend
+        done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, env=environment)
+        if done.returncode:
+            return done.returncode
+        own = json.loads(done.stdout)
+        found["rows"] += own["rows"]
+        found["versions"] += [own["versions"]] if own["versions"] not in found["versions"] else []
     told = git_state()
     text = io.StringIO()
     writer = csv.DictWriter(text, [*found["rows"][0], *told], lineterminator="\n")
@@ -95,8 +101,8 @@ def main(argv: list[str]) -> int:
     folder = pathlib.Path(_OUTPUT.value)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "frameworks.csv", text.getvalue())
-    write_atomically(folder / "frameworks.md", page(found["rows"], found["versions"], told))
-    print(page(found["rows"], found["versions"], told))
+    write_atomically(folder / "frameworks.md", page(found["rows"], ", ".join(found["versions"]), told))
+    print(page(found["rows"], ", ".join(found["versions"]), told))
     return 0
 
 

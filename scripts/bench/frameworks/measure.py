@@ -1,11 +1,15 @@
 """One process, in .venv/frameworks, that times the steps: JSON in on standard input, JSON out on standard output.
 
+Of PyTorch and JAX; with KERAS_BACKEND in the environment of Keras on that backend.
+
 In every round each optimizer takes one step on the same variables (in JAX its own copy), in turn, so that what disturbs
 the machine disturbs all. State is counted from what the optimizers keep.
 """
 
 import functools
+import importlib
 import json
+import os
 import sys
 import time
 import warnings
@@ -20,6 +24,7 @@ import torch
 import nigt.optax
 import nigt.torch.moves
 
+NAMES = {"torch": "PyTorch", "jax": "JAX"}
 TORCH: dict[str, Callable] = {
     "AdamW, foreach": lambda p: torch.optim.AdamW(p, 1e-4, foreach=True),
     "AdamW, fused": lambda p: torch.optim.AdamW(p, 1e-4, fused=True),
@@ -77,9 +82,39 @@ def optax_steps(shapes: list[list[int]]) -> dict[str, tuple[Callable, Callable]]
     return result | {"‖g‖ alone": (lambda: jax.block_until_ready(norms(gradients)), lambda: 0)}
 
 
+def keras_steps(shapes: list[list[int]]) -> dict[str, tuple[Callable, Callable]]:
+    """The same for Keras: on PyTorch by `apply`, on JAX by the compiled `stateless_apply`, as its `fit` steps."""
+    keras, own = importlib.import_module("keras"), importlib.import_module("nigt.keras")
+    makers = {
+        "AdamW": lambda: keras.optimizers.AdamW(1e-4),
+        "SGD": lambda: keras.optimizers.SGD(0.1, momentum=0.9),
+        "NIGT": lambda: own.NIGT(1e-3),
+    }
+    random, result = np.random.default_rng(0), {}
+    start = [0.02 * random.standard_normal(shape, np.float32) for shape in shapes]
+    gradients = [keras.ops.convert_to_tensor(0.01 * random.standard_normal(shape, np.float32)) for shape in shapes]
+    for name, make in makers.items():
+        variables = [keras.Variable(value, name="kernel" if value.ndim > 1 else "bias") for value in start]
+        optimizer = make()
+        optimizer.build(variables)
+        take = torch.no_grad()(functools.partial(optimizer.apply, gradients))
+        if keras.backend.backend() == "jax":
+            held = [[v.value for v in variables], [v.value for v in optimizer.variables]]
+            step = jax.jit(
+                lambda x, state, gradients, optimizer=optimizer: optimizer.stateless_apply(state, gradients, x),
+                donate_argnums=(0, 1),
+            )
+
+            def take(held=held, step=step):
+                held[:] = jax.block_until_ready(step(*held, gradients))
+
+        result[name] = (take, lambda optimizer=optimizer: sum(int(np.prod(v.shape)) for v in optimizer.variables))
+    return result
+
+
 def measure(framework: str, model: str, shapes: list[list[int]], rounds: int, warm_up: int) -> list[dict]:
     """A row an optimizer."""
-    steps = {"PyTorch": torch_steps, "JAX": optax_steps}[framework](shapes)
+    steps = {"PyTorch": torch_steps, "JAX": optax_steps}.get(framework, keras_steps)(shapes)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(warm_up + rounds):
         for name, (step, _) in steps.items():
@@ -89,7 +124,7 @@ def measure(framework: str, model: str, shapes: list[list[int]], rounds: int, wa
                 times[name].append(time.perf_counter() - start)
         print(f"bench: {framework}, {model}, round {number + 1} of {warm_up + rounds}", file=sys.stderr)
     parameters = sum(int(np.prod(shape)) for shape in shapes)
-    adamw = times["AdamW, fused" if framework == "PyTorch" else "AdamW"]
+    adamw = times.get("AdamW") or times["AdamW, fused"]
     return [
         {
             "framework": framework,
@@ -111,10 +146,13 @@ def main() -> None:
     given = json.load(sys.stdin)
     warnings.filterwarnings("ignore", message="NIGT")
     rows = []
-    for framework in ("PyTorch", "JAX"):
+    backend = os.environ.get("KERAS_BACKEND")
+    for framework in (f"Keras on {NAMES[backend]}",) if backend else NAMES.values():
         for model, shapes in given["shapes"].items():
             rows += measure(framework, model, shapes, given["rounds"], given["warm_up"])
     versions = f"PyTorch {torch.__version__}, JAX {jax.__version__}, optax {optax.__version__}"
+    if backend:
+        versions = f"Keras {importlib.import_module('keras').__version__}"
     json.dump({"rows": rows, "versions": versions}, sys.stdout)
 
 

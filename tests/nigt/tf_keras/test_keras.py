@@ -294,7 +294,7 @@ def test_a_keras_3_model_gets_one_clear_error(use):
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and last.startswith("ValueError"), done.stderr
-    assert "Keras 3" in last and "TF_USE_LEGACY_KERAS=1" in last
+    assert "Keras 3" in last and "nigt.keras.NIGT" in last
 
 
 def test_second_gradients_are_asked_for_and_refused_by_name():

@@ -14,8 +14,7 @@ from official.nlp.modeling import networks
 from official.vision.modeling import backbones
 from official.vision.modeling import layers as vision
 
-from nigt import NIGT
-from nigt.tf_keras import names
+from nigt import NIGT, names
 
 layers = tf_keras.layers
 

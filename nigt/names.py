@@ -22,6 +22,11 @@ def matches(patterns: Sequence[str], variables: Sequence[Any]) -> tuple[bool, ..
     return tuple(any(re.search(pattern, own_name(v.name)) for pattern in patterns) for v in variables)
 
 
+def path_of(variable: Any) -> str:
+    """A variable's name with those around it, as tf_keras and Keras 3 have them."""
+    return str(getattr(variable, "path", variable.name))
+
+
 def warn_of_surprises(argument: str, patterns: Sequence[str], variables: Sequence[Any]) -> None:
     """Warns of kernels that the patterns match, and of patterns that match only names of models or layers.
 
@@ -29,7 +34,7 @@ def warn_of_surprises(argument: str, patterns: Sequence[str], variables: Sequenc
       argument: What the user calls the patterns.
     """
     found = zip(variables, matches(patterns, variables), strict=True)
-    kernels = [v.name for v, matched in found if matched and "kernel" in own_name(v.name)]
+    kernels = [path_of(v) for v, matched in found if matched and "kernel" in own_name(v.name)]
     if kernels:
         warnings.warn(
             f"{argument} = {list(patterns)} matches the names of {len(kernels)} kernels: {_some(kernels)}; a kernel is "
@@ -40,7 +45,7 @@ def warn_of_surprises(argument: str, patterns: Sequence[str], variables: Sequenc
         # The defaults come along with every model, also one that is called beta_vae and has no norm.
         if pattern in BIASES_AND_NORMS or any(matches([pattern], variables)):
             continue
-        around = [v.name for v in variables if re.search(pattern, v.name)]
+        around = [path for path in map(path_of, variables) if re.search(pattern, path)]
         if around:
             warnings.warn(
                 f"{argument}: {pattern!r} matches no variable: it is searched in a variable's own name, the last in "
