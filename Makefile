@@ -249,11 +249,11 @@ lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
 audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements gpu postgresql dashboard exported tpu_check tpu_vm frameworks frameworks_oldest; do \
+	@for name in bootstrap requirements gpu postgresql dashboard exported tpu_check tpu_vm tpu_exported frameworks frameworks_oldest; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt || exit; done
 
 lock: $(VENV)/.ready ## Rewrite the requirements files from requirements/*.in
-	@for name in bootstrap requirements gpu audit postgresql dashboard exported tpu_check frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements gpu audit postgresql dashboard exported tpu_check tpu_exported frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt
 

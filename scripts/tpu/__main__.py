@@ -23,6 +23,7 @@ from absl import app, flags
 
 from data import command_line
 from data.errors import InputError, RunError
+from scripts.exported.bundle import Bundle
 from scripts.sweep import grid
 from scripts.tpu import commands, gcloud, machine, request, sweep
 from scripts.tpu.lifecycle import Launch
@@ -37,6 +38,9 @@ _VERBS = ("launch", "sweep", "status", "logs", "attach", "delete")
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the options; not at import, so that they do not meet those of other commands."""
     flags.DEFINE_string("experiment", None, "bert_nigt, resnet_sgd, …: a file of configs/paper.", flag_values=values)
+    flags.DEFINE_string(
+        "exported", None, "Instead of --experiment and --data: the folder that `make export` wrote.", flag_values=values
+    )
     flags.DEFINE_string("tpu", None, "A file of configs/tpu: v3-8 or v3-32.", flag_values=values)
     flags.DEFINE_string("zone", None, "Of Google Cloud, like europe-west4-a.", flag_values=values)
     flags.DEFINE_string("project", None, "Of Google Cloud.", flag_values=values)
@@ -163,7 +167,9 @@ def _collect(state: State, folders: list[pathlib.Path]) -> None:
 
 def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
     """The checked request of the flags, and its cost."""
-    given = {field: getattr(values, field) for field in ("experiment", "zone", "project", "bucket")}
+    bundle = _bundle(values, bindings) if values.exported else ""
+    fields = ("zone", "project", "bucket") if bundle else ("experiment", "zone", "project", "bucket")
+    given = {field: getattr(values, field) for field in fields}
     for field, value in given.items():
         request.check(field, value)
     if values.tpu is None:
@@ -174,22 +180,26 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
     elif not any("price_per_core_hour" in binding for binding in bound):
         raise InputError("--price_per_core_hour has no value: look it up for your zone (make … PRICE=1)")
     hardware = machine.load(f"configs/tpu/{values.tpu.replace('-', '_')}.gin", bound)
+    if bundle and hardware.is_pod:
+        raise InputError(f"--exported with --tpu={values.tpu}: it trains on one core; take v3-8")
     from scripts.tpu import cost
 
-    steps, batch_size = _validate_experiment(given["experiment"], bindings, hardware.cores)
+    # An exported run was checked when it was exported, and has its data with it.
+    steps, batch_size = (0, 0) if bundle else _validate_experiment(values.experiment, bindings, hardware.cores)
     limit = values.max_hours
     if limit is None:
         raise InputError("--max_hours has no value: how long the TPU may exist at most, in hours")
     bound_data = [binding for binding in bindings if ".data_dir" in binding]
     if values.data and bound_data:
         raise InputError(f"--data={values.data} and --gin_param={bound_data[0]}: leave one of them out")
-    if not (values.data or bound_data):
+    if not (values.data or bound_data or bundle):
         raise InputError(
             "--data has no value: gs://BUCKET/FOLDER with the records; no VM has them (make … DATA=gs://…)"
         )
     state = git_state()
     wanted = request.Request(
-        name=name or request.default_name(given["experiment"], bindings, values.seed, hardware.accelerator),
+        name=name or request.default_name(bundle, values.experiment, bindings, values.seed, hardware.accelerator),
+        bundle=bundle,
         bindings=tuple(bindings),
         seed=values.seed,
         machine=hardware,
@@ -199,11 +209,22 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
         commit=state["commit"],
         max_hours=limit,
         max_restarts=values.max_restarts,
-        **given,
+        **({"experiment": ""} | given),
     )
     if state["dirty"]:
         command_line.say("launch: uncommitted changes stay here: the TPU runs the last commit", sys.stderr)
     return wanted, cost.estimate(wanted, steps, batch_size, values.expected_hours, values.currency)
+
+
+def _bundle(values: flags.FlagValues, bindings: list[str]) -> str:
+    """The folder of --exported, in full."""
+    given = [name for name in ("experiment", "data", "seed") if values[name].present] + ["gin_param"] * bool(bindings)
+    if given:
+        raise InputError(f"--exported and --{given[0]}: leave one of them out; an exported run has its own")
+    if values.expected_hours is None:
+        raise InputError("--expected_hours has no value: nobody has timed an exported run on a TPU; give a guess")
+    Bundle(pathlib.Path(values.exported))
+    return str(pathlib.Path(values.exported).resolve())
 
 
 def _validate_experiment(experiment: str, bindings: list[str], cores: int) -> tuple[int, int]:
@@ -244,6 +265,8 @@ def _confirmed(values: flags.FlagValues, line: str) -> bool:
 
 def _sweep(values: flags.FlagValues, verb: str) -> int:
     del verb
+    if values.exported:
+        raise InputError("--exported: an exported run has one learning rate; launch each")
     runs, further = {}, gin_files.split(values.gin_param)
     for point in grid.points(grid.load(values.grid, values.axis)):
         name = request.point_name(values.experiment, values.tpu, point.name, values.seed, further)

@@ -1,4 +1,4 @@
-"""The clone that a launch copies to its VM."""
+"""The clone, and the bundle, that a launch copies to its VM."""
 
 import pathlib
 import subprocess
@@ -6,6 +6,7 @@ import tarfile
 import tempfile
 
 from data.errors import RunError
+from scripts.exported.bundle import Bundle
 
 REPOSITORY = "nigt.git"  # its name in the archive
 
@@ -34,6 +35,17 @@ def pack(root: pathlib.Path, commit: str, archive: pathlib.Path, script: pathlib
         script.write_text(_git("-C", repository, "show", f"{commit}:scripts/tpu/{script.name}"), encoding="utf-8")
         with tarfile.open(archive, "w") as tar:
             tar.add(repository, REPOSITORY)
+
+
+def pack_bundle(folder: pathlib.Path, archive: pathlib.Path) -> None:
+    """Writes an exported run as a tar file.
+
+    Raises:
+      InputError: It is no bundle any more.
+    """
+    Bundle(folder)
+    with tarfile.open(archive, "w") as tar:
+        tar.add(folder, "bundle")
 
 
 def _git(*arguments: str) -> str:

@@ -6,7 +6,7 @@ import shlex
 from scripts.tpu.request import Request
 
 HOME = "nigt"  # the folder on the VM, in the home directory
-ARCHIVE, SCRIPT = "nigt.git.tar", "vm.sh"
+ARCHIVE, SCRIPT, BUNDLE = "nigt.git.tar", "vm.sh", "bundle.tar"
 LOGS = "logs"
 GRACE = 1800.0  # seconds
 
@@ -55,13 +55,17 @@ class Commands:
         """The folder that the files are copied to."""
         return self._ssh(["mkdir", "-p", HOME])
 
-    def copy(self, archive: str, script: str) -> list[str]:
-        """Copies the clone's commit and the VM's part of the launcher."""
-        return [*self._scp(), archive, script, f"{self._request.name}:{HOME}/"]
+    def copy(self, folder: str) -> list[str]:
+        """Copies the clone's commit, the VM's part of the launcher, and the bundle if there is one."""
+        return [*self._scp(), *(f"{folder}/{name}" for name in self.files()), f"{self._request.name}:{HOME}/"]
+
+    def files(self) -> list[str]:
+        """What `copy` copies."""
+        return [ARCHIVE, SCRIPT, *([BUNDLE] if self._request.bundle else [])]
 
     def set_up(self) -> list[str]:
         """Installs the locked environment on the VM."""
-        return self._vm("setup", self._request.commit)
+        return self._vm("setup", self._request.commit, self._request.lock)
 
     def set_up_workers(self) -> list[str]:
         """What the machine's file asks for on every worker of a pod."""
@@ -75,15 +79,16 @@ class Commands:
           seconds_left: Until max_hours are over; GRACE later the VM deletes itself.
         """
         request = self._request
-        environment = dict(request.machine.environment)
-        environment.setdefault("TPU_NAME", request.name)  # a pod is found by its name
+        if request.bundle:
+            environment = {"JAX_PLATFORMS": "tpu"}  # else JAX would go on without one, on the CPU
+        else:
+            environment = dict(request.machine.environment)
+            environment.setdefault("TPU_NAME", request.name)  # a pod is found by its name
         environment["NIGT_PREEMPTIONS"] = str(preemptions)
         environment |= {"NIGT_ZONE": request.zone, "NIGT_PROJECT": request.project}
         environment["NIGT_DELETE_AFTER"] = str(math.ceil(max(0.0, seconds_left) + GRACE))
         settings = [f"{name}={value}" for name, value in sorted(environment.items())]
-        train = [f"--gin_file={request.gin_file}", f"--seed={request.seed}"]
-        train += [f"--gin_param={binding}" for binding in request.all_bindings]
-        return self._vm("start", request.name, request.folder, *settings, "--", *train)
+        return self._vm("start", request.name, request.folder, *settings, "--", *request.program)
 
     def poll(self, offset: int) -> list[str]:
         """Prints how the run is, and its log from a byte on."""
@@ -138,7 +143,7 @@ def plan(request: Request, states: str = "runs/tpu") -> list[list[str]]:
         commands.create(),
         *waiting,
         commands.make_folder(),
-        commands.copy(f"{folder}/{ARCHIVE}", f"{folder}/{SCRIPT}"),
+        commands.copy(folder),
         commands.set_up(),
         *workers,
         commands.start(0, 3600 * request.max_hours),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from data.errors import RunError
 from scripts.tpu import clone, deletion, gcloud
-from scripts.tpu.commands import ARCHIVE, SCRIPT, Commands
+from scripts.tpu.commands import ARCHIVE, BUNDLE, SCRIPT, Commands
 from scripts.tpu.gcloud import Presence
 from scripts.tpu.state import State, StateFile, process_start
 from trainers.checkout import ROOT
@@ -186,15 +186,16 @@ class Launch:
         """What goes to the VM, before anything costs money."""
         self.folder.mkdir(parents=True, exist_ok=True)
         clone.pack(ROOT, self._request.commit, self.folder / ARCHIVE, self.folder / SCRIPT)
+        if self._request.bundle:
+            clone.pack_bundle(pathlib.Path(self._request.bundle), self.folder / BUNDLE)
 
     def _set_up(self) -> None:
         self._keep("setting up")
-        self._say(f"installing requirements/tpu_vm.txt at commit {self._request.commit[:7]}")
-        files = [self.folder / name for name in (ARCHIVE, SCRIPT)]
+        self._say(f"installing requirements/{self._request.lock} at commit {self._request.commit[:7]}")
         self._insist(self._commands.make_folder(), marked=False)
-        self._insist(self._commands.copy(*map(str, files)), marked=False)
-        for file in files:
-            file.unlink()
+        self._insist(self._commands.copy(str(self.folder)), marked=False)
+        for name in self._commands.files():
+            (self.folder / name).unlink()
         self._insist(self._commands.set_up())
         if self._request.machine.worker_setup:
             self._insist(self._commands.set_up_workers(), marked=False)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import pathlib
 import re
 
 from data.errors import InputError
@@ -34,6 +35,8 @@ class Request:
       commit: Of the clone that is copied.
       max_hours: From the first creation to the deletion, in all.
       max_restarts: After preemptions.
+      bundle: The folder of an exported run (docs/exported.md), which is trained by JAX instead, and brings its own
+        experiment, bindings, seed and data; "": none.
     """
 
     name: str
@@ -50,9 +53,10 @@ class Request:
     commit: str
     max_hours: float
     max_restarts: int
+    bundle: str = ""
 
     def __post_init__(self):
-        for field in ("name", "zone", "project", "bucket", "experiment"):
+        for field in ("name", "zone", "project", "bucket", *(() if self.bundle else ("experiment",))):
             check(field, getattr(self, field))
         if self.data is not None:
             check("data", self.data)
@@ -63,6 +67,19 @@ class Request:
     def gin_file(self) -> str:
         """Relative to the clone."""
         return f"configs/paper/{self.experiment}.gin"
+
+    @property
+    def lock(self) -> str:
+        """What is installed on the VM; of requirements/."""
+        return "tpu_exported.txt" if self.bundle else "tpu_vm.txt"
+
+    @property
+    def program(self) -> list[str]:
+        """The module that trains, and its arguments but --model_dir, in the clone on the VM."""
+        if self.bundle:
+            return ["scripts.exported.run", "../bundle"]
+        settings = [f"--gin_param={binding}" for binding in self.all_bindings]
+        return ["trainers.train", f"--gin_file={self.gin_file}", f"--seed={self.seed}", *settings]
 
     @property
     def all_bindings(self) -> list[str]:
@@ -94,8 +111,11 @@ def point_name(experiment: str, accelerator: str, point: str, seed: int, further
     return f"{name[: 60 - len(suffix)].rstrip('-')}{suffix}"
 
 
-def default_name(experiment: str, bindings: list[str], seed: int, accelerator: str) -> str:
+def default_name(bundle: str, experiment: str, bindings: list[str], seed: int, accelerator: str) -> str:
     """A name that says what runs; the same for the same run, so that it is found again."""
+    if bundle:
+        own = "".join(c if c.isalnum() else "-" for c in pathlib.Path(bundle).name.lower().replace(".", "p"))
+        return f"exported-{own[:40].strip('-')}-{accelerator}"
     suffix = f"-{_digest(bindings)}" if bindings else ""
     return f"{experiment.replace('_', '-')}-s{seed}-{accelerator}{suffix}"
 

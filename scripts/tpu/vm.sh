@@ -30,7 +30,7 @@ install_python() {
     && sudo -E apt-get -o DPkg::Lock::Timeout=600 install -y -qq python3.11-venv
 }
 
-# setup COMMIT: the clone at that commit, and requirements/tpu_vm.txt.
+# setup COMMIT LOCK: the clone at that commit, the bundle if one was copied, and requirements/LOCK.
 setup() {
   if [ ! -d "$clone" ]; then
     rm -rf "$home/nigt.git" "$clone.partial"
@@ -39,8 +39,12 @@ setup() {
     mv "$clone.partial" "$clone"
   fi
   git -C "$clone" checkout --quiet --detach "$1" || fail "git checkout $1"
+  if [ -e "$home/bundle.tar" ]; then
+    rm -rf "$home/bundle"
+    tar -C "$home" --no-same-owner -xf "$home/bundle.tar" || fail "tar"
+  fi
   local lock mark python
-  lock="$(sha256sum "$clone/requirements/tpu_vm.txt" | cut -c1-16)"
+  lock="$(sha256sum "$clone/requirements/$2" | cut -c1-16)"
   mark="$venv/.ready-$lock"
   [ -e "$mark" ] && return
   python="$(find_python)"
@@ -54,7 +58,7 @@ setup() {
     -r "$clone/requirements/bootstrap.txt" || fail "pip install of requirements/bootstrap.txt"
   # Without dependencies: tf-models-official asks for plain tensorflow, which would displace TensorFlow's TPU build.
   trials "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes --no-deps \
-    -r "$clone/requirements/tpu_vm.txt" || fail "uv pip install of requirements/tpu_vm.txt"
+    -r "$clone/requirements/$2" || fail "uv pip install of requirements/$2"
   touch "$mark"
 }
 
@@ -95,7 +99,7 @@ may_write() {
     && gcloud storage rm --quiet "$1/.probe" >>"$home/sync.log" 2>&1
 }
 
-# start NAME FOLDER VARIABLE=VALUE… -- ARGUMENT…: trains, away from this connection.
+# start NAME FOLDER VARIABLE=VALUE… -- MODULE ARGUMENT…: trains, away from this connection.
 start() {
   # The answer to an earlier `start` may have been lost; and after a restart of the machine the process is gone.
   if [ -e "$home/status" ] || kill -0 "$(cat "$home/pid" 2>/dev/null)" 2>/dev/null; then return; fi
@@ -126,10 +130,10 @@ start() {
   echo $! >"$home/pid"
 }
 
-# supervise ARGUMENT…: the training, and copies of its files to the bucket while it runs and at its end.
+# supervise MODULE ARGUMENT…: the training, and copies of its files to the bucket while it runs and at its end.
 supervise() {
   local status=0 saved=saved
-  "$venv/bin/python" -m trainers.train --model_dir="$run" "$@" &
+  "$venv/bin/python" -m "$1" --model_dir="$run" "${@:2}" &
   local train=$!
   echo "$train" >"$home/train_pid"
   # A machine that is being taken back is told so: the training stops at a checkpoint, and it is copied.

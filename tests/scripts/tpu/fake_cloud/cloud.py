@@ -29,10 +29,7 @@ class Cloud:
             f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(HERE / "gcloud.py"))} "$@"\n'
         )
         gcloud.chmod(0o755)
-        lock = subprocess.run(
-            ["git", "show", "HEAD:requirements/tpu_vm.txt"], cwd=ROOT, capture_output=True, check=True
-        )
-        (self.folder / "lock").write_text(hashlib.sha256(lock.stdout).hexdigest()[:16])
+        self.lock("tpu_vm.txt")
         self.python(f'exec {shlex.quote(sys.executable)} {shlex.quote(str(HERE / "training.py"))} "$@"')
         monkeypatch.setenv("PATH", f"{self.folder / 'bin'}:{os.environ['PATH']}")
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -41,6 +38,11 @@ class Cloud:
         monkeypatch.setenv("NIGT_SYNC_SECONDS", "0.2")
         monkeypatch.setenv("NIGT_TRIAL_SECONDS", "0.1")
         monkeypatch.setattr("scripts.tpu.deletion.TRIALS", 3)
+
+    def lock(self, name: str) -> None:
+        """What the VMs' environment was installed from."""
+        lock = subprocess.run(["git", "show", f"HEAD:requirements/{name}"], cwd=ROOT, capture_output=True, check=True)
+        (self.folder / "lock").write_text(hashlib.sha256(lock.stdout).hexdigest()[:16])
 
     def python(self, script: str) -> None:
         """What the VMs' environment runs as Python."""
@@ -54,17 +56,16 @@ class Cloud:
     def arguments(self, *more: str) -> list[str]:
         """Of a launch of bert_nigt."""
         return [
-            *("--experiment=bert_nigt", "--tpu=v3-8", "--zone=europe-west4-a", "--project=my-project"),
-            *(
-                "--bucket=my-bucket",
-                "--data=gs://my-bucket/text",
-                "--name=run",
-                "--max_hours=1",
-                "--expected_hours=0.5",
-                "--yes",
-            ),
+            *("--experiment=bert_nigt", "--data=gs://my-bucket/text", *self.common(), *more),
+        ]
+
+    def common(self) -> list[str]:
+        """Of any launch."""
+        return [
+            *("--tpu=v3-8", "--zone=europe-west4-a", "--project=my-project", "--bucket=my-bucket", "--name=run"),
+            *("--max_hours=1", "--expected_hours=0.5", "--yes"),
             *("--price_per_core_hour=2", "--poll_seconds=0.1", f"--state_dir={self.home / 'launches'}"),
-            *(f"--results={self.home / 'results'}", *more),
+            f"--results={self.home / 'results'}",
         ]
 
     def call(self, *argv: str) -> int:
