@@ -223,7 +223,7 @@ test: $(VENV)/.ready $(VENV)/exported/.ready ## The tests (under 20 minutes on t
 	@$(PYTEST)
 
 # In each environment the frameworks' own NIGT, and that of Keras 3 on each backend that is there.
-FRAMEWORKS = -m pytest --confcutdir=tests/frameworks -o addopts="-q --strict-markers" tests/frameworks
+FRAMEWORKS = -m pytest -n 2 --dist loadfile --confcutdir=tests/frameworks -o addopts="-q --strict-markers" tests/frameworks
 test-full: .test-full-needs $(VENV)/.ready $(VENV)/.postgresql $(VENV)/dashboard/.ready $(VENV)/exported/.ready $(VENV)/tpu_check/.ready $(VENV)/frameworks/.ready $(VENV)/frameworks_oldest/.ready ## The heavy tests, and those of PyTorch, JAX and Keras 3
 	@$(PYTEST) -m heavy
 	@for name in frameworks frameworks_oldest; do $(VENV)/$$name/bin/python $(FRAMEWORKS) || exit; done
