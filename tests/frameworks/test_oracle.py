@@ -23,7 +23,8 @@ from tests.nigt.problems import (
 )  # fmt: skip
 from tests.nigt.tf_keras.released_reads import Reads, replay
 
-TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+# In float32 a momentum that the new gradient nearly cancels has few digits left, and the step is divided by its norm.
+TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
 pytestmark = pytest.mark.filterwarnings("ignore:NIGT")  # zero weights and large rates are meant here
 every_form = pytest.mark.parametrize("form", FORMS)
 # What the forms' mathematics has in common is tested long with the others.
