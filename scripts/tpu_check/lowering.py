@@ -37,7 +37,7 @@ def lower(program: Program) -> tuple[bytes, dict]:
       The module; and parameters (of the model), state_bytes (of the optimizer), batch (of the core), steps (of the
       whole run).
     """
-    whole = gin_files.load(program.gin_file, [])
+    whole = gin_files.load(program.gin_file, program.bindings)
     batch = whole.config.task.train_data.global_batch_size
     description = {"steps": whole.config.trainer.train_steps, "batch": 0}
     if not program.cores:

@@ -7,7 +7,7 @@ from scripts.tpu_check.targets import TARGETS, Target
 MODELS = {"bert": "bert_base", "resnet": "resnet50"}
 # What `make bert-nigt` and the others run.
 STEPS = ("bert_nigt", "bert_adam", "resnet_nigt", "resnet_sgd")
-UPDATES = ("nigt", "adam", "sgd", "lars", "lamb")
+UPDATES = ("nigt", "nigt, m in bfloat16", "adam", "sgd", "lars", "lamb")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Program:
 
     Attributes:
       task: "bert" or "resnet".
-      optimizer: Its name; for a step, that of the gin file.
+      optimizer: Its name; for a step, that of the gin file; one of UPDATES.
       cores: Among how many of them the gin file's batch is shared; 0: the update alone.
     """
 
@@ -27,12 +27,17 @@ class Program:
     @property
     def name(self) -> str:
         """For the command line and the cache: bert_nigt-8, or bert_lamb-update."""
-        return f"{self.task}_{self.optimizer}-{self.cores or 'update'}"
+        return f"{self.task}_{self.optimizer.replace(', m in ', '_')}-{self.cores or 'update'}"
 
     @property
     def model(self) -> str:
         """As in v3.csv."""
         return MODELS[self.task]
+
+    @property
+    def bindings(self) -> list[str]:
+        """Of its gin file."""
+        return ["nigt.momentum_dtype='bfloat16'"] if self.optimizer.endswith("bfloat16") else []
 
     @property
     def gin_file(self) -> str:

@@ -123,7 +123,7 @@ def test_every_step_of_the_paper_and_every_update_is_a_program():
     updates = {
         f"{task}_{optimizer}-update"
         for task in ("bert", "resnet")
-        for optimizer in ("nigt", "adam", "sgd", "lars", "lamb")
+        for optimizer in ("nigt", "nigt_bfloat16", "adam", "sgd", "lars", "lamb")
     }
     assert names == steps | updates
     on_gpus = {program.name for program in all_programs(TARGETS["h100"])}
@@ -151,6 +151,7 @@ def test_the_committed_table_is_whole_and_every_program_fits():
     by_optimizer = {(row["program"], row["optimizer"]): int(row["state_bytes"]) for row in rows}
     for model in ("bert_base", "resnet50"):  # the paper: NIGT keeps one number a parameter, Adam two
         assert by_optimizer[model, "adam"] > 1.98 * by_optimizer[model, "nigt"]
+        assert by_optimizer[model, "nigt"] > 1.98 * by_optimizer[model, "nigt, m in bfloat16"]
 
 
 def test_a_slip_is_one_line_and_writes_nothing(tmp_path):
