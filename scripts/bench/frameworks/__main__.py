@@ -17,7 +17,8 @@ from official.core import task_factory
 from data import command_line
 from trainers import gin_files
 from trainers.checkout import git_state
-from trainers.running.directory import describe_device, write_atomically
+from trainers.running.atomic import write_atomically
+from trainers.running.held import describe_device
 
 _GIN_FILES = {"BERT-Base": "configs/paper/bert_nigt.gin", "ResNet-50": "configs/paper/resnet_nigt.gin"}
 _PYTHON = flags.DEFINE_string("python", ".venv/frameworks/bin/python", "Of the environment with PyTorch and JAX.")
