@@ -23,8 +23,9 @@ from tests.nigt.problems import (
 )  # fmt: skip
 from tests.nigt.tf_keras.released_reads import Reads, replay
 
-# In float32 a momentum that the new gradient nearly cancels has few digits left, and the step is divided by its norm.
-TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+# One draw of the fused form was about 2e-5 off in float32 (a scalar, β from a table, no transport); why is not known yet.
+FUSED_TOLERANCE = TOLERANCE | {"float32": 1e-4}
 pytestmark = pytest.mark.filterwarnings("ignore:NIGT")  # zero weights and large rates are meant here
 every_form = pytest.mark.parametrize("form", FORMS)
 # What the forms' mathematics has in common is tested long with the others.
@@ -61,7 +62,7 @@ def _family(form, problem, beta_kind, normalization, transport, weight_norm, dec
         points,
         method,
         lambda t: method.step(gradients[t], float(rates[t]), values[t], values[t + 1]),
-        TOLERANCE[dtype],
+        (FUSED_TOLERANCE if form == "torch, fused" else TOLERANCE)[dtype],
     )
 
 
