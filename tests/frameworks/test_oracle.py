@@ -24,7 +24,7 @@ from tests.nigt.problems import (
 from tests.nigt.tf_keras.released_reads import Reads, replay
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
-# One draw of the fused form was about 2e-5 off in float32 (a scalar, β from a table, no transport); why is not known yet.
+# One draw of the fused form was about 2e-5 off in float32 (a scalar, β from a table, no transport): cause not known.
 FUSED_TOLERANCE = TOLERANCE | {"float32": 1e-4}
 pytestmark = pytest.mark.filterwarnings("ignore:NIGT")  # zero weights and large rates are meant here
 every_form = pytest.mark.parametrize("form", FORMS)
