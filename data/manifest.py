@@ -8,7 +8,7 @@ from data.errors import InputError
 
 FORMAT_VERSION = 2
 NAME = "manifest.json"
-KINDS = ("text", "images", "manuals")
+KINDS = ("text", "images", "manuals", "services")
 
 
 def sha256_of(path: pathlib.Path) -> str:

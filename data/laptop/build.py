@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from data import manifest
 from data.errors import InputError
-from data.laptop import corpus, images, manuals
+from data.laptop import corpus, images, manuals, services
 
-_BUILDERS = {"text": corpus, "images": images, "manuals": manuals}
+_BUILDERS = {"text": corpus, "images": images, "manuals": manuals, "services": services}
 
 LEAST = {"vocab_size": 6, "seq_length": 3, "max_predictions": 1, "dupe_factor": 1, "seed": 0}
 

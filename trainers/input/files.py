@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -30,8 +30,20 @@ def list_files(pattern: str) -> list[str]:
     return files
 
 
-def _read_manifest(folder: str, mend: str, *names: str) -> dict:
-    """manifest.json of a folder, which has these fields besides `files`; every file that it lists is there."""
+def require_manifest(folder: str, wanted: Mapping[str, tuple[str, object]], mend: str) -> None:
+    """Checks by its manifest.json that a folder of records is finished and was built as the model takes it.
+
+    What does not fit would train in silence: token ids of another vocabulary, classes that are numbered from 1.
+
+    Args:
+      folder: A path or gs://….
+      wanted: What the manifest has to say: by its name for it (one of its options, vocabulary_size or classes) the gin
+        binding that says the same, and its value.
+      mend: What to do where there is no manifest.
+
+    Raises:
+      InputError: There is no manifest, it cannot be read, it says otherwise, or a file that it lists is missing.
+    """
     path = os.path.join(folder, "manifest.json")
     if not tf.io.gfile.exists(path):
         raise InputError(f"{path}: not there; {mend}")
@@ -39,62 +51,19 @@ def _read_manifest(folder: str, mend: str, *names: str) -> dict:
         with tf.io.gfile.GFile(path) as file:
             content = json.load(file)
         files = content["files"].keys()
-        for name in names:
-            len(content[name])
+        found = dict(content.get("options", {}))
+        if "vocabulary" in content:
+            found["vocabulary_size"] = content["vocabulary"]["tokens"]
+        if "classes" in content:
+            found["classes"] = len(content["classes"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a manifest ({error!r}); delete {folder}, then {mend}") from error
     missing = sorted(files - set(tf.io.gfile.listdir(folder)))
     if missing:
         raise InputError(f"{os.path.join(folder, missing[0])}: missing; delete {folder}, then {mend}")
-    return content
-
-
-def require_text(task, mend: str) -> None:
-    """Checks that a folder of text is finished and was built as the model takes it, by its manifest.json.
-
-    Args:
-      task: A BertPretrainingConfig: the folder, and the sizes of the model.
-      mend: What to do where there is no manifest.
-
-    Raises:
-      InputError: There is no manifest, it cannot be read, it says otherwise, or a file is missing.
-    """
-    data = task.train_data
-    folder = os.path.dirname(data.input_path)
-    content = _read_manifest(folder, mend, "options", "vocabulary")
-    options = content["options"] | {"vocabulary_size": content["vocabulary"].get("tokens")}
-    wanted = {
-        "vocabulary_size": ("vocabulary_size", task.model.encoder.get().vocab_size),
-        "seq_length": ("sequence_length", data.seq_length),
-        "max_predictions": ("max_predictions", data.max_predictions_per_seq),
-    }
-    if data.use_next_sentence_label:
-        wanted["next_sentence"] = ("next_sentence", True)
-    for name, (ours, value) in wanted.items():
-        if options.get(name) != value:
-            raise InputError(
-                f"{os.path.join(folder, 'manifest.json')}: {name} is {options.get(name)}, not {value}; correct "
-                f"bert_pretraining.{ours}, or build the text anew"
-            )
-
-
-def require_classes(folder: str, classes: int, mend: str) -> None:
-    """Checks that a folder of images says in its manifest.json that it has so many classes: labels 0 … classes − 1.
-
-    Labels of another count, as of records that were not converted, would train in silence on shifted classes.
-
-    Args:
-      folder: A path or gs://….
-      classes: Of the model.
-      mend: What to do where there is no manifest.
-
-    Raises:
-      InputError: There is no manifest, it cannot be read, it has another number of classes, or a file is missing.
-    """
-    found = len(_read_manifest(folder, mend, "classes")["classes"])
-    if found != classes:
-        path = os.path.join(folder, "manifest.json")
-        raise InputError(f"{path}: {found} classes, not {classes}; correct resnet_classification.classes or data_dir")
+    for name, (binding, value) in wanted.items():
+        if found.get(name) != value:
+            raise InputError(f"{path}: {name} is {found.get(name)}, not {value}; correct {binding}, or {mend}")
 
 
 def fingerprint(patterns: list[str]) -> str:

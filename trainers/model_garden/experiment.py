@@ -1,12 +1,11 @@
 """An experiment as tf-models-official's ExperimentConfig."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 from official.core import config_definitions as cfg
 
 from trainers.model_garden import optimizers
-from trainers.schema.tasks import BertPretraining
-from trainers.tasks import bert, resnet
 
 if TYPE_CHECKING:
     from trainers.experiment import Experiment
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 def configuration(experiment: "Experiment") -> cfg.ExperimentConfig:
     """What tf-models-official's trainer takes."""
-    task = (bert if isinstance(experiment.task, BertPretraining) else resnet).configuration(experiment.task)
+    task = importlib.import_module(f"trainers.tasks.{experiment.task.name}").configuration(experiment.task)
     for data in (task.train_data, task.selection_data, task.validation_data):
         data.seed = experiment.seed
     trainer = cfg.TrainerConfig(

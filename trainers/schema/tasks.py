@@ -1,5 +1,6 @@
-"""The tasks that a gin file can name."""
+"""The tasks that a gin file can name, and what every program has to know of them: TASKS."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -11,42 +12,55 @@ Size = Annotated[int, Field(gt=0, le=2**20)]  # beyond is a slip of the hand
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Dtype = Literal["float32", "bfloat16"]
 
+_LAPTOP = "make them with `make laptop-data`"
+_NOW = "SCALE=laptop trains a small model now; the paper's"
+
 
 class Task(Settings):
     """What is trained, and on what.
 
     Attributes:
-      name: In run.json and in results.
+      name: In run.json and results. Its module is trainers/tasks/NAME.py, its gin files are NAME_OPTIMIZER.gin, and
+        `make NAME-OPTIMIZER` runs them.
+      title: In tables, "BERT, masked LM"; in figures what stands before the comma.
+      metric: The accuracy that is drawn, and by whose selection value the best checkpoint is chosen.
+      axis: What the metric is called on an axis, without a unit.
+      baseline: The optimizer that is drawn beside NIGT.
+      made_by: How its data is made, by scale.
+      paper_run: The runs of the paper's Figure 1: what of, and how long; (): the paper has none.
+      paper_final: Their accuracy at the end, in %, by optimizer.
       data_dir: A folder of train-*, selection-* and validation-* TFRecords.
       batch_size: Examples a step, over all replicas.
       shuffle_buffer, evaluation_batch_size: Examples.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    metric: ClassVar[str]
+    axis: ClassVar[str]
+    baseline: ClassVar[str]
+    made_by: ClassVar[Mapping[str, str]]
+    paper_run: ClassVar[tuple[str, ...]] = ()
+    paper_final: ClassVar[Mapping[str, float]] = {}
     data_dir: str
     batch_size: BatchSize
     shuffle_buffer: Steps
     evaluation_batch_size: Size
 
 
-@configurable
-class BertPretraining(Task):
-    """Masked-LM pretraining (section 5.2). An example is a sequence.
+class BertTask(Task):
+    """A task of a BERT. An example is a sequence.
 
     Attributes:
-      vocabulary_size, sequence_length, max_predictions: As the records were made (tokens; masked tokens a sequence).
+      vocabulary_size, sequence_length: As the records were made (tokens).
       layers, hidden_size, attention_heads, intermediate_size, dropout, initializer_range, activation: The encoder's.
       evaluation_limit: Sequences of a split that an evaluation reads, always the same; None: all.
-      next_sentence: Whether the next-sentence loss of Devlin et al. is added; the records have to be pairs.
-      target: Masked accuracy; the first evaluation step at which validation reaches it is logged, as steps_to_target.
-      init_checkpoint: Whose weights, at w, the run starts from: a checkpoint (RUN/ckpt-3000), or a folder, for its
-        newest; "": random. The step and the optimizer's state start at 0.
+      init_checkpoint: Whose weights, at w, the run starts from: a checkpoint (RUN/ckpt-3000), or a folder (RUN, or
+        RUN/best_ckpt), for its newest; "": random. The step and the optimizer's state start at 0.
     """
 
-    name = "bert"
     vocabulary_size: Size
     sequence_length: Size
-    max_predictions: Size
     layers: Annotated[int, Field(gt=0, le=1000)]
     hidden_size: Size
     attention_heads: Size
@@ -55,8 +69,6 @@ class BertPretraining(Task):
     evaluation_limit: Steps | None = None
     initializer_range: Annotated[float, Field(gt=0, le=10)] = 0.02
     activation: Literal["gelu", "relu"] = "gelu"
-    next_sentence: bool = False
-    target: Annotated[float, Field(gt=0, le=1)] | None = None
     init_checkpoint: str = ""
 
     @model_validator(mode="after")
@@ -66,6 +78,34 @@ class BertPretraining(Task):
                 f"hidden_size ({self.hidden_size}) must be a multiple of attention_heads ({self.attention_heads})"
             )
         return self
+
+
+@configurable
+class BertPretraining(BertTask):
+    """Masked-LM pretraining (section 5.2).
+
+    Attributes:
+      max_predictions: As the records were made (masked tokens a sequence).
+      next_sentence: Whether the next-sentence loss of Devlin et al. is added; the records have to be pairs.
+      target: Masked accuracy; the first evaluation step at which validation reaches it is logged, as steps_to_target.
+    """
+
+    name = "bert"
+    title = "BERT, masked LM"
+    metric = "masked_lm_accuracy"
+    axis = "masked LM accuracy"
+    baseline = "adam"
+    made_by = {
+        "laptop": _LAPTOP,
+        "paper": f"{_NOW} text is made by `make bert-data DUMP=FILE BOOKS=FOLDER`, where DUMP is a pages-articles dump "
+        "of Wikipedia (.xml.bz2, from dumps.wikimedia.org) and BOOKS a folder of .txt files, one a book "
+        "(docs/bert_data.md)",
+    }
+    paper_run = ("BERT-Base", "500,000 steps")
+    paper_final = {"nigt": 70.91, "adam": 70.76}
+    max_predictions: Size
+    next_sentence: bool = False
+    target: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 @configurable
@@ -90,6 +130,17 @@ class ResnetClassification(Task):
     """
 
     name = "resnet"
+    title = "ResNet, top-1"
+    metric = "accuracy"
+    axis = "top-1 accuracy"
+    baseline = "sgd"
+    made_by = {
+        "laptop": _LAPTOP,
+        "paper": f"{_NOW} images are made by `make imagenet-data TARS=FOLDER`, where TARS is the folder of ILSVRC2012's "
+        "two tar files (docs/imagenet.md)",
+    }
+    paper_run = ("ResNet-50", "90 epochs")
+    paper_final = {"nigt": 76.37, "sgd": 76.2}
     depth: Literal[10, 18, 34, 50, 101, 152]
     image_size: Annotated[int, Field(gt=0, le=4096)]
     classes: Annotated[int, Field(gt=1, le=2**20)]
@@ -102,3 +153,23 @@ class ResnetClassification(Task):
     synchronized_batch_norm: bool = False
     recalibration_batches: Annotated[int, Field(ge=0, le=2**20)] = 0
     image_dtype: Dtype = "float32"
+
+
+@configurable
+class SentencePrediction(BertTask):
+    """Which class a text is of: what a pretrained BERT is fine-tuned on (not in the paper).
+
+    Attributes:
+      classes: Labels are 0 … classes − 1.
+    """
+
+    name = "sentences"
+    title = "Sentences, class"
+    metric = "cls_accuracy"
+    axis = "accuracy"
+    baseline = "adam"
+    made_by = {"laptop": _LAPTOP}
+    classes: Annotated[int, Field(gt=1, le=2**20)]
+
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (BertPretraining, ResnetClassification, SentencePrediction)}

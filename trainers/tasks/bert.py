@@ -12,7 +12,7 @@ from official.nlp.data import pretrain_dataloader
 from official.nlp.tasks import masked_lm
 
 from trainers.input import order as input_order
-from trainers.schema.tasks import BertPretraining
+from trainers.schema.tasks import BertPretraining, BertTask
 from trainers.tasks import initial_weights
 from trainers.tasks.training_step import TwoSampleStep, global_mean, global_sum
 
@@ -37,12 +37,22 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
     mean over all masked tokens of the batch, however they fall on the replicas.
 
     Attributes:
-      metric: The metric of Figure 1 (a), the accuracy on the masked tokens.
       start_step: The step to go on from; set before the inputs are built.
     """
 
-    metric = "masked_lm_accuracy"
+    metric = BertPretraining.metric
     start_step = 0
+
+    def said_by_manifest(self) -> dict[str, tuple[str, object]]:
+        """What trainers.input.files.require_manifest looks for."""
+        data = self.task_config.train_data
+        said = {
+            "vocabulary_size": ("vocabulary_size", self.task_config.model.encoder.get().vocab_size),
+            "seq_length": ("sequence_length", data.seq_length),
+            "max_predictions": ("max_predictions", data.max_predictions_per_seq),
+        }
+        said |= {"next_sentence": ("next_sentence", True)} if data.use_next_sentence_label else {}
+        return {name: (f"bert_pretraining.{setting}", value) for name, (setting, value) in said.items()}
 
     def build_model(self, params=None):
         """The pretrainer, called once: its masked-LM head has no variables before."""
@@ -53,7 +63,7 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
     def initialize(self, model) -> None:
         """Gives the model the weights of init_checkpoint, at w."""
         if self.task_config.init_checkpoint:
-            initial_weights.read(self.task_config.init_checkpoint, model, super().initialize)
+            initial_weights.read(self.task_config, model, model.trainable_variables, super().initialize)
 
     def build_losses(self, labels, model_outputs, metrics, aux_losses=None) -> tf.Tensor:
         """The masked-LM cross-entropy; its mean over the replicas is that over all masked tokens of the batch."""
@@ -98,12 +108,9 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
         """One sequence of a serialized record; InvalidArgumentError where the model's sizes do not fit it."""
         loader = pretrain_dataloader.BertPretrainDataLoader(self.task_config.train_data)
         features = loader._parse(loader._decode(record))
-        largest = tf.reduce_max([tf.reduce_max(features[name]) for name in ("input_word_ids", "masked_lm_ids")])
-        # A TPU's gather clips such a number in silence.
-        message = "vocabulary_size is too small for the token ids in the records"
         vocabulary_size = self.task_config.model.encoder.get().vocab_size
-        with tf.control_dependencies([tf.debugging.assert_less(largest, vocabulary_size, message)]):
-            return tf.nest.map_structure(tf.identity, features)
+        limits = {"input_word_ids": vocabulary_size, "masked_lm_ids": vocabulary_size}
+        return checked(features, limits, "vocabulary_size is too small for the token ids in the records")
 
     def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
         """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) or (batch, predictions)."""
@@ -120,6 +127,16 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
         return input_order.evaluation_examples(params, parse_weighted, input_context, limit)
 
 
+def checked(features: dict[str, tf.Tensor], limits: dict[str, int], message: str) -> dict[str, tf.Tensor]:
+    """The features of an example; InvalidArgumentError with the message where one reaches its limit.
+
+    A TPU's gather clips such a number in silence.
+    """
+    checks = [tf.debugging.assert_less(features[name], limit, message) for name, limit in limits.items()]
+    with tf.control_dependencies(checks):
+        return tf.nest.map_structure(tf.identity, features)
+
+
 def _real_sequences(labels) -> tf.Tensor:
     """1 for a sequence, 0 for what fills up an evaluation's last batch: it alone has no masked token that counts."""
     return tf.cast(tf.reduce_any(labels["masked_lm_weights"] > 0, axis=1), tf.float32)
@@ -129,6 +146,26 @@ def _next_sentence_head(hidden_size: int, dropout: float) -> bert.ClsHeadConfig:
     """tf-models-official's, on the pooled [CLS] (Devlin et al.)."""
     return bert.ClsHeadConfig(
         inner_dim=hidden_size, num_classes=2, activation="tanh", dropout_rate=dropout, name="next_sentence"
+    )
+
+
+def encoder(settings: BertTask) -> encoders.EncoderConfig:
+    """A BERT of these sizes, as tf-models-official configures it."""
+    return encoders.EncoderConfig(
+        type="bert",
+        bert=encoders.BertEncoderConfig(
+            vocab_size=settings.vocabulary_size,
+            hidden_size=settings.hidden_size,
+            num_layers=settings.layers,
+            num_attention_heads=settings.attention_heads,
+            intermediate_size=settings.intermediate_size,
+            hidden_activation=settings.activation,
+            dropout_rate=settings.dropout,
+            attention_dropout_rate=settings.dropout,
+            max_position_embeddings=settings.sequence_length,
+            type_vocab_size=2,
+            initializer_range=settings.initializer_range,
+        ),
     )
 
 
@@ -150,22 +187,7 @@ def configuration(settings: BertPretraining) -> BertPretrainingConfig:
 
     return BertPretrainingConfig(
         model=bert.PretrainerConfig(
-            encoder=encoders.EncoderConfig(
-                type="bert",
-                bert=encoders.BertEncoderConfig(
-                    vocab_size=settings.vocabulary_size,
-                    hidden_size=settings.hidden_size,
-                    num_layers=settings.layers,
-                    num_attention_heads=settings.attention_heads,
-                    intermediate_size=settings.intermediate_size,
-                    hidden_activation=settings.activation,
-                    dropout_rate=settings.dropout,
-                    attention_dropout_rate=settings.dropout,
-                    max_position_embeddings=settings.sequence_length,
-                    type_vocab_size=2,
-                    initializer_range=settings.initializer_range,
-                ),
-            ),
+            encoder=encoder(settings),
             cls_heads=[_next_sentence_head(settings.hidden_size, settings.dropout)] if settings.next_sentence else [],
             mlm_activation=settings.activation,
             mlm_initializer_range=settings.initializer_range,

@@ -1,15 +1,16 @@
 """The weights that a run starts from, where they are those of another run (init_checkpoint)."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 import tf_keras
+from official.core import config_definitions as cfg
 
 from data.errors import InputError, reason
 from nigt import update
 
-_SETTING = "bert_pretraining.init_checkpoint"
+_SETTING = "init_checkpoint"
 _SLOT = "optimizer/{}/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -35,26 +36,32 @@ def digest(path: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def read(path: str, model: tf_keras.Model, initialize: Callable[[tf_keras.Model], None]) -> None:
+def read(
+    settings: cfg.TaskConfig,
+    model: tf_keras.Model,
+    given: Sequence[tf.Variable],
+    initialize: Callable[[tf_keras.Model], None],
+) -> None:
     """Gives the model a checkpoint's weights. Where NIGT has trained them they are x, and become w.
 
     Args:
-      path: As `find` takes it.
+      settings: Whose init_checkpoint is as `find` takes it.
       model: Built.
+      given: Those of its variables that the checkpoint gives; the first that its own model trained.
       initialize: tf-models-official's, of the task.
 
     Raises:
       InputError: There is no such checkpoint, or it does not hold every variable in the model's shapes.
     """
-    found = find(path)
+    found = find(settings.init_checkpoint)
     try:
         initialize(model)
-        _move_to_iterates(found, model.trainable_variables)
+        _move_to_iterates(found, given)
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         raise InputError(f"{_SETTING} = {found}: of another model ({reason(error)}); name one of this model") from error
 
 
-def _move_to_iterates(path: str, variables: list[tf.Variable]) -> None:
+def _move_to_iterates(path: str, variables: Sequence[tf.Variable]) -> None:
     """Moves x to w (nigt/update.py) by the checkpoint's m and offsets; without these, as of Adam, x is w."""
     is_rounded = tf.bfloat16 in tf.train.load_checkpoint(path).get_variable_to_dtype_map().values()
     dtype = tf.bfloat16 if is_rounded else tf.float32  # of m alone; all else is float32

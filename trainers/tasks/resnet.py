@@ -96,12 +96,15 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
     loss is the mean over all images of the batch, however they fall on the replicas.
 
     Attributes:
-      metric: The metric of Figure 1 (b), top-1 accuracy.
       start_step: The step to go on from; set before the inputs are built.
     """
 
-    metric = "accuracy"
+    metric = ResnetClassification.metric
     start_step = 0
+
+    def said_by_manifest(self) -> dict[str, tuple[str, object]]:
+        """What trainers.input.files.require_manifest looks for."""
+        return {"classes": ("resnet_classification.classes or data_dir", self.task_config.model.num_classes)}
 
     def build_losses(self, labels, model_outputs, aux_losses=None, weights=None) -> tf.Tensor:
         """The cross-entropy and the L2 term; its mean over the replicas is that over all images of the batch.
