@@ -43,16 +43,20 @@ ON_TPU = $(call flag,tpu,$(TPU)) $(call flag,zone,$(ZONE)) $(call flag,project,$
   $(if $(call yes,$(DRY_RUN)),--dry_run)
 
 # What the laptop's gin files read; not the prose.
-LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals
-TRAINING := bert-nigt bert-adam bert-adamw bert-sgd resnet-nigt resnet-sgd resnet-adam
+LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals --services
+# One for each gin file of an experiment; what it is stands in the file's first line.
+GINS := $(wildcard configs/paper/*_*.gin configs/laptop/*_*.gin)
+TRAINING := $(subst _,-,$(sort $(basename $(notdir $(GINS)))))
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
-SWEEPS := bert-nigt-sweep bert-adam-sweep bert-adamw-sweep bert-sgd-sweep resnet-nigt-sweep resnet-sgd-sweep resnet-adam-sweep
+SWEEPS := $(TRAINING:=-sweep)
 .PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard dashboard bench soak theory study why claims export gpu-study tpu-check gpu-check postgresql test test-full wheel lint audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
+	@for name in $(TRAINING); do printf '%-18s %s\n' $$name "$$(cat configs/{laptop,paper}/$${name//-/_}.gin 2> /dev/null | sed '1!d; s/^# //; s/ at .*//; s/[:(].*//')"; done
 	@echo
+	@echo 'Each has a sweep: bert-nigt-sweep runs all of the grid, or of SWEEP=.'
 	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95",'
 	@echo 'SEED=1, MODEL_DIR=runs/mine, THREADS=1; sweeps GIN, SEED, THREADS, WORKERS=2 and'
 	@echo 'SWEEP="eta0=0.01,0.1 beta=0.9,0.99". On a TPU both take TPU=v3-8 ZONE=...'
@@ -110,13 +114,6 @@ endif
 
 # A run goes to runs/SCALE/NAME-sSEED, or with GIN to runs/SCALE/NAME-eta0=0.02-sSEED (trainers/names.py), unless MODEL_DIR
 # says otherwise; the same command resumes it.
-bert-nigt: ## BERT masked-LM pretraining with NIGT (section 5.2)
-bert-adam: ## BERT masked-LM pretraining with Adam (section 5.2)
-bert-adamw: ## BERT with AdamW as in Devlin et al. (not in the paper)
-bert-sgd: ## BERT with SGD (not in the paper)
-resnet-nigt: ## ResNet image classification with NIGT (section 5.3)
-resnet-sgd: ## ResNet image classification with SGD (section 5.3)
-resnet-adam: ## ResNet with Adam (section 5.3 says it fails)
 TRAIN = $(PY) -m trainers.train $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$@).gin) $(call flag,seed,$(SEED)) \
   $(call flag,model_dir,$(MODEL_DIR)) $(call flag,gin_param,$(GIN)) $(call flag,threads,$(THREADS))
 $(TRAINING): $(VENV)/.ready
@@ -129,13 +126,6 @@ endif
 
 # bert-nigt-sweep and so on: every point of configs/sweep/grid.gin, or of SWEEP="eta0=0.01,0.1 beta=0.9,0.99".
 # WORKERS runs at a time here; with TPU=, one TPU a point, PARALLEL at a time.
-bert-nigt-sweep: ## bert-nigt at every eta0 of the grid, or at those of SWEEP=
-bert-adam-sweep: ## The same for bert-adam
-bert-adamw-sweep: ## The same for bert-adamw
-bert-sgd-sweep: ## The same for bert-sgd
-resnet-nigt-sweep: ## The same for resnet-nigt
-resnet-sgd-sweep: ## The same for resnet-sgd
-resnet-adam-sweep: ## The same for resnet-adam
 SWEEPING = $(PY) -m scripts.sweep $(call flag,gin_file,configs/$(SCALE)/$(subst -,_,$(@:-sweep=)).gin) $(call flag,seed,$(SEED)) \
   $(call flag,axis,$(SWEEP)) $(call flag,gin_param,$(GIN)) $(call flag,storage,$(STORAGE)) \
   $(call flag,workers,$(WORKERS)) $(call flag,threads,$(THREADS))

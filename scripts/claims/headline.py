@@ -7,10 +7,11 @@ from scipy import stats
 
 from scripts import markdown
 from scripts.claims.evidence import IN_A_WORD
-from scripts.figures.table import OPTIMIZERS, PAPER_FINAL
+from scripts.figures.table import OPTIMIZERS
 from scripts.study import choice, plan, report
 from scripts.study.comparison import Sample
 from trainers.checkout import ROOT
+from trainers.schema.tasks import TASKS
 
 _BEGIN, _END = "<!-- `make claims` writes this table -->", "<!-- end of the table -->"
 _COLUMNS = ("task", "the paper's, %", "ours, %: NIGT", "ours, %: baseline", "n", "scale", "NIGT is", "command")
@@ -25,18 +26,16 @@ def table() -> str:
         found = report.judge(nigt, other, finished)
         name = other.name.split(",")[0].split(" ")[0]
         ours, theirs = found.comparison.ours, found.comparison.theirs
-        papers = " / ".join(f"{PAPER_FINAL[nigt.task, side]:.2f}" for side in ("nigt", name.lower()))
+        papers = " / ".join(f"{TASKS[nigt.task].paper_final[side]:.2f}" for side in ("nigt", name.lower()))
         n = "–" if found.word == "not run" else f"{len(ours.values)} and {len(theirs.values)}"
         command = f'`make study GROUPS="{other.group}"`'
         word = f"**{IN_A_WORD[found.word]}**"
         lines.append([question, f"{papers} ({name})", _mean(ours), _mean(theirs), n, "laptop", word, command])
-    for task, baseline, what in (
-        ("bert", "adam", "BERT-Base, 500,000 steps"),
-        ("resnet", "sgd", "ResNet-50, 90 epochs"),
-    ):
-        papers = " / ".join(f"{PAPER_FINAL[task, side]:.2f}" for side in ("nigt", baseline))
-        cells = [what, f"{papers} ({OPTIMIZERS[baseline]})", "–", "–", "–", "paper", "not run"]
-        lines.append([*cells, f"`make {task}-nigt TPU=…`"])
+    for task in filter(lambda task: task.paper_run, TASKS.values()):
+        papers = " / ".join(f"{task.paper_final[side]:.2f}" for side in ("nigt", task.baseline))
+        what = ", ".join(task.paper_run)
+        cells = [what, f"{papers} ({OPTIMIZERS[task.baseline]})", "–", "–", "–", "paper", "not run"]
+        lines.append([*cells, f"`make {task.name}-nigt TPU=…`"])
     return markdown.table(_COLUMNS, lines)
 
 

@@ -122,6 +122,8 @@ def _pattern(task, split: str) -> str:
 
 def _refuse_what_is_not_exported(experiment: Experiment) -> None:
     task = experiment.task
+    if not task.paper_run:
+        raise InputError(f"experiment.task = @{task.gin_name}() is not exported; BERT's pretraining and the ResNet are")
     wanted = {"experiment.strategy": (experiment.strategy, "one_device"), "experiment.norms": (experiment.norms, False)}
     for name, value in (("next_sentence", False), ("target", None), ("recalibration_batches", 0)):
         wanted[f"{task.gin_name}.{name}"] = (getattr(task, name, value), value)

@@ -8,6 +8,8 @@ Exit status: 0 done, 2 bad input.
 import dataclasses
 import os
 import pathlib
+import string
+from collections.abc import Iterator
 
 import pandas as pd
 from absl import flags
@@ -20,7 +22,8 @@ from data.errors import InputError
 from scripts.figures import style
 from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS, read_rows
 from scripts.figures.start import described, source_of, start_of
-from scripts.figures.table import OPTIMIZERS, PAPER_FINAL, PAPER_RUNS
+from scripts.figures.table import OPTIMIZERS
+from trainers.schema.tasks import TASKS, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,25 +31,40 @@ class Panel:
     """One panel of curves.
 
     Attributes:
-      name: Of its place in the figure.
-      task, baseline: The task, and what stands beside NIGT there.
-      title, ylabel: What is written on it.
-      is_continued: Whether its runs start from another run's checkpoint; of the paper's own there are none.
+      task: What is trained.
+      title: What is written above.
+      is_continued: Whether its runs start from another run's checkpoint, though the task's others do not.
     """
 
-    name: str
-    task: str
-    baseline: str
+    task: type[Task]
     title: str
-    ylabel: str
     is_continued: bool = False
 
+    @property
+    def name(self) -> str:
+        """Of its place in the figure."""
+        return f"{self.task.name} continued" if self.is_continued else self.task.name
 
-PANELS = (
-    Panel("scratch", "bert", "adam", "BERT from scratch", "masked LM accuracy [%]"),
-    Panel("continued", "bert", "adam", "BERT", "masked LM accuracy [%]", is_continued=True),
-    Panel("resnet", "resnet", "sgd", "ResNet", "top-1 accuracy [%]"),
-)
+    @property
+    def is_paper_s(self) -> bool:
+        """Whether it is one of the paper's Figure 1, which is not whole without it."""
+        return bool(self.task.paper_run) and not self.is_continued
+
+    def runs(self, runs: pd.DataFrame, optimizer: str) -> pd.DataFrame:
+        """Those of an optimizer that may be drawn in it."""
+        return runs[(runs.task == self.task.name) & (runs.optimizer == optimizer) & (runs.phase != "tune")]
+
+
+def _panels() -> Iterator[Panel]:
+    for task in TASKS.values():
+        if task.paper_run and "init_checkpoint" in task.model_fields:
+            yield Panel(task, f"{task.short_title()} from scratch")
+            yield Panel(task, task.short_title(), is_continued=True)
+        else:
+            yield Panel(task, task.short_title())
+
+
+PANELS = tuple(_panels())
 
 _PAPER_SPAN = (69, 78)  # % of the axis of the paper's end points
 _MARKED_UP_TO = 40  # evaluations on one line: with more, the marks run together
@@ -111,19 +129,19 @@ def load(results_dir: str | os.PathLike, partial: bool = False) -> Results:
     before = _curve(source["run_id"], source["metric"], curves).loc[: start[1]] if source else pd.Series(dtype=float)
     lines = {}
     for panel in PANELS:
-        for optimizer in ("nigt", panel.baseline):
-            own = runs[(runs.task == panel.task) & (runs.optimizer == optimizer) & (runs.phase != "tune")]
+        for optimizer in ("nigt", panel.task.baseline):
+            own = panel.runs(runs, optimizer)
             if panel.is_continued:
                 own = own[[starts[i] == start is not None for i in own.index]]
             else:
-                own = own[(own.phase == "final") & starts[own.index].isna()]
+                own = own[(own.phase == "final") & (starts[own.index].isna() | (not panel.is_paper_s))]
             if len(own):
                 line = _line(directory, own, curves)
                 lines[panel.name, optimizer] = _moved(line, start[1], before) if panel.is_continued else line
-            elif not partial and not panel.is_continued:
+            elif not partial and panel.is_paper_s:
                 raise InputError(
-                    f"{directory / 'runs.csv'}: no final run of {panel.task} {optimizer}: train it "
-                    f"(`make {panel.task}-{optimizer}`) and collect it, or draw the rest with --partial"
+                    f"{directory / 'runs.csv'}: no final run of {panel.name} {optimizer}: train it "
+                    f"(`make {panel.name}-{optimizer}`) and collect it, or draw the rest with --partial"
                 )
     if not lines:
         raise InputError(f"{directory / 'runs.csv'}: no final run of this figure; collect runs with --phase=final")
@@ -131,22 +149,23 @@ def load(results_dir: str | os.PathLike, partial: bool = False) -> Results:
 
 
 def draw(results_dir: str | os.PathLike, partial: bool = False) -> Figure:
-    """The figure: BERT from scratch, and from a checkpoint if there are such runs; ResNet; the paper's end points.
+    """The figure: the paper's panels, those that there are runs of besides, and the paper's end points.
 
     Args and errors: see load.
     """
     results = load(results_dir, partial)
-    if any(panel == "continued" for panel, _ in results.lines):
-        height, mosaic, ratios = 6.6, [["scratch", "continued"], ["resnet", "paper"]], [1, 1]
-    else:
-        height, mosaic, ratios = 5.2, [["scratch", "resnet"], ["paper", "paper"]], [2, 1]
+    drawn = {panel for panel, _ in results.lines}
+    names = [panel.name for panel in PANELS if panel.is_paper_s or panel.name in drawn] + ["paper"]
+    is_wide = len(names) % 2  # the paper's fills a row
+    mosaic = [(names[place : place + 2] * 2)[:2] for place in range(0, len(names), 2)]
+    height, ratios = 3.3 * len(mosaic) - 1.4 * is_wide, [2] * (len(mosaic) - is_wide) + [1] * is_wide
     with style.figure((style.WIDTH, height), layout={"wspace": 0.05, "hspace": 0.05}) as figure:
         axes = figure.subplot_mosaic(mosaic, height_ratios=ratios)
         for panel in PANELS:
             if panel.name in axes:
                 _draw_panel(axes[panel.name], panel, results)
         _draw_paper(axes["paper"])
-        for letter, name in zip("abcd", axes, strict=False):
+        for letter, name in zip(string.ascii_lowercase, axes, strict=False):
             axes[name].set_title(f"({letter}) {axes[name].get_title(loc='left')}", pad=6 if name == "paper" else 34)
         several = any(line.accuracy.shape[1] > 1 for line in results.lines.values())
         seeds = "; lines: mean over n seeds, bands: lowest to highest" if several else ""
@@ -159,7 +178,7 @@ def end_points(results_dir: str | os.PathLike, partial: bool = False) -> pd.Data
     results = load(results_dir, partial)
     rows = []
     for panel in PANELS:
-        for optimizer in ("nigt", panel.baseline):
+        for optimizer in ("nigt", panel.task.baseline):
             if (panel.name, optimizer) not in results.lines:
                 continue
             line = results.lines[panel.name, optimizer]
@@ -175,7 +194,7 @@ def end_points(results_dir: str | os.PathLike, partial: bool = False) -> pd.Data
                     "ours, mean [%]": last.mean(),
                     "min [%]": last.min(),
                     "max [%]": last.max(),
-                    "the paper's [%]": "–" if panel.is_continued else f"{PAPER_FINAL[panel.task, optimizer]:.2f}",
+                    "the paper's [%]": f"{panel.task.paper_final[optimizer]:.2f}" if panel.is_paper_s else "–",
                 }
             )
     return pd.DataFrame(rows)
@@ -185,11 +204,11 @@ def in_words(results_dir: str | os.PathLike, partial: bool = False) -> str:
     """What one sees, a line of Markdown a panel: who ends higher, and by how much."""
     results, lines = load(results_dir, partial), []
     for panel in PANELS:
-        own = [results.lines.get((panel.name, optimizer)) for optimizer in ("nigt", panel.baseline)]
+        own = [results.lines.get((panel.name, optimizer)) for optimizer in ("nigt", panel.task.baseline)]
         if all(line is not None and line.accuracy.size for line in own):
             nigt, other = (line.accuracy.iloc[-1].mean() for line in own)
             gap = f"{abs(nigt - other):.2f} points {'above' if nigt > other else 'below'}"
-            told = f"NIGT ends at {nigt:.2f} %, {gap} {OPTIMIZERS[panel.baseline]}'s {other:.2f} %."
+            told = f"NIGT ends at {nigt:.2f} %, {gap} {OPTIMIZERS[panel.task.baseline]}'s {other:.2f} %."
             lines.append(f"- {_title(panel, results)}: {told}")
     return "\n".join(lines)
 
@@ -197,7 +216,7 @@ def in_words(results_dir: str | os.PathLike, partial: bool = False) -> str:
 def _first_start(runs: pd.DataFrame, starts: pd.Series) -> tuple[str, int] | None:
     """The earliest checkpoint that runs of the continued panel start from."""
     panel = next(panel for panel in PANELS if panel.is_continued)
-    own = runs[(runs.task == panel.task) & runs.optimizer.isin(("nigt", panel.baseline)) & (runs.phase != "tune")]
+    own = pd.concat([panel.runs(runs, optimizer) for optimizer in ("nigt", panel.task.baseline)])
     return min(starts[own.index].dropna(), key=lambda start: (start[1], start[0]), default=None)
 
 
@@ -254,10 +273,10 @@ def _title(panel: Panel, results: Results) -> str:
 
 
 def _draw_panel(axes: Axes, panel: Panel, results: Results) -> None:
-    lines = {name: results.lines.get((panel.name, name)) for name in ("nigt", panel.baseline)}
-    scales = set(results.runs.scale[(results.runs.task == panel.task) & (results.runs.phase != "tune")])
+    lines = {name: results.lines.get((panel.name, name)) for name in ("nigt", panel.task.baseline)}
+    scales = set(results.runs.scale[(results.runs.task == panel.task.name) & (results.runs.phase != "tune")])
     axes.set_title(_title(panel, results) + (f", {'/'.join(sorted(scales))} scale" if scales else ""))
-    axes.set(xlabel="training steps", ylabel=panel.ylabel)
+    axes.set(xlabel="training steps", ylabel=f"{panel.task.axis} [%]")
     if not any(lines.values()):
         axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "no runs yet", transform=axes.transAxes, ha="center", va="center", color="0.5")
@@ -290,8 +309,9 @@ def _draw_line(axes: Axes, optimizer: str, line: Line, zorder: float) -> None:
 
 def _draw_paper(axes: Axes) -> None:
     """The paper's end points, on an axis of their own: no accuracy of another scale is to be read beside them."""
-    for height, task in enumerate(reversed(PAPER_RUNS)):
-        points = {optimizer: value for (of, optimizer), value in PAPER_FINAL.items() if of == task}
+    tasks = [task for task in TASKS.values() if task.paper_run]
+    for height, task in enumerate(reversed(tasks)):
+        points = task.paper_final
         for optimizer, value in points.items():
             ours = optimizer == "nigt"
             look = {"color": style.COLOURS["nigt" if ours else "baseline"], "zorder": 3}
@@ -301,8 +321,8 @@ def _draw_paper(axes: Axes) -> None:
         # Beside the two, where there is more room.
         left = max(points.values()) < _PAPER_SPAN[1] + _PAPER_SPAN[0] - min(points.values())
         place, align = (max(points.values()) + 1.3, "left") if left else (min(points.values()) - 1.3, "right")
-        axes.text(place, height, ", ".join(PAPER_RUNS[task]), color="0.35", ha=align, va="center")
-    axes.set(yticks=[], ylim=(-0.7, len(PAPER_RUNS) - 0.3), xlim=_PAPER_SPAN, xlabel="validation accuracy [%]")
+        axes.text(place, height, ", ".join(task.paper_run), color="0.35", ha=align, va="center")
+    axes.set(yticks=[], ylim=(-0.7, len(tasks) - 0.3), xlim=_PAPER_SPAN, xlabel="validation accuracy [%]")
     axes.set_title("The paper's end points, at its scale")
 
 

@@ -20,11 +20,11 @@ from scripts.arm import Arm
 from scripts.figures import style
 from scripts.figures.collect import CURVE_COLUMNS, RUN_COLUMNS, read_rows
 from scripts.figures.start import described, start_of
-from scripts.figures.table import OPTIMIZERS, TASKS
+from scripts.figures.table import OPTIMIZERS
+from trainers.schema.tasks import TASKS
 
 # Bindings that say how long a run is and what it starts from: runs that differ in them have panels of their own.
 _LENGTH = ("train_steps", "warmup_steps", "validation_interval", "init_checkpoint")
-_BASELINES = {"bert": "adam", "resnet": "sgd"}  # the paper's
 _LINE = 0.075  # of a panel's height: from one label to the next
 _NOTE = (
     "after the last step, on the held-out part of the training data\n"
@@ -70,7 +70,7 @@ def best(results_dir: str | os.PathLike) -> pd.DataFrame:
     table = trials(results_dir)
     steps = table.steps.astype(int).groupby([table.task, table.bindings.map(_length)]).transform("max")
     table["panel"] = [
-        " ".join(filter(None, (f"{TASKS[task].partition(',')[0]}: {count:,} steps", start)))
+        " ".join(filter(None, (f"{TASKS[task].short_title()}: {count:,} steps", start)))
         for task, count, start in zip(table.task, steps, table.start, strict=True)
     ]
     line = pd.Series(list(zip(table.task, table.optimizer, strict=True)), index=table.index)
@@ -91,7 +91,7 @@ def draw(results_dir: str | os.PathLike) -> Figure:
     with style.figure((style.WIDTH, 0.5 + 2.9 * rows), layout={"wspace": 0.05, "hspace": 0.05}) as figure:
         grid = list(figure.subplots(rows, columns, squeeze=False).flat)
         for (task, name), axes in zip(panels, grid, strict=False):
-            _draw_panel(axes, name, _BASELINES[task], table[table.panel == name])
+            _draw_panel(axes, name, TASKS[task].baseline, table[table.panel == name])
         for axes in grid[len(panels) :]:
             axes.remove()
         figure.supxlabel(_NOTE, fontsize=8.5, color="0.35")

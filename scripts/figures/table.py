@@ -5,14 +5,11 @@ import statistics
 
 from scripts import markdown
 from scripts.arm import Arm
+from trainers.schema.tasks import TASKS
 
 PHASES = ("final", "ablation", "tune")
-TASKS = {"bert": "BERT, masked LM", "resnet": "ResNet, top-1"}
 OPTIMIZERS = {"nigt": "NIGT", "adam": "Adam", "sgd": "SGD", "adamw": "AdamW", "lars": "LARS", "lamb": "LAMB"}
 OPTIMIZERS |= {"adagrad": "AdaGrad", "adafactor_keras": "Adafactor"}
-# The paper's own end points, in %: the caption of its Figure 1 (BERT-Base after 500k steps, ResNet-50 after 90 epochs).
-PAPER_FINAL = {("bert", "nigt"): 70.91, ("bert", "adam"): 70.76, ("resnet", "nigt"): 76.37, ("resnet", "sgd"): 76.2}
-PAPER_RUNS = {"bert": ("BERT-Base", "500,000 steps"), "resnet": ("ResNet-50", "90 epochs")}
 EVALUATIONS = ("selection", "validation", "validation_x", "validation_bn")
 
 
@@ -44,7 +41,7 @@ def table(rows: list[dict], curves: dict[str, list[dict]], command: str, commit:
             groups.setdefault((*setting, Arm.of_run(row).settings), []).append(row)
         for group in groups.values():
             for row in group + ([_mean(group)] if len(group) > 1 else []):
-                paper = PAPER_FINAL.get((row["task"], row["optimizer"]))
+                paper = TASKS[row["task"]].paper_final.get(row["optimizer"])
                 cells = _cells(row, curves.get(row["run_id"], []))
                 lines.append(markdown.row(cells + ([f"{paper:.2f}" if paper else "–"] if phase == "final" else [])))
     return "\n".join(lines) + "\n"
@@ -68,7 +65,7 @@ def _cells(row: dict, curves: list[dict]) -> list[str]:
     if selection:
         step = max(sorted(selection), key=selection.__getitem__)
         best = f"{step:,} → {_percent(values['validation'].get(step))}"
-    names = [TASKS[row["task"]], row["scale"], OPTIMIZERS.get(row["optimizer"], row["optimizer"])]
+    names = [TASKS[row["task"]].title, row["scale"], OPTIMIZERS.get(row["optimizer"], row["optimizer"])]
     steps = f"{int(row['steps']):,}" if row["steps"] else ""
     names += [f"{float(row['eta0']):g}", Arm.of_run(row).settings, row["seed"], steps]
     return [*names, row.get("range", at_w), at_x, best, _wall(row["wall_s"])]

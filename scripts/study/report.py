@@ -17,8 +17,8 @@ from scripts.study.comparison import LEVEL, MARGIN, Comparison, Judged, Sample, 
 from scripts.sweep.grid import Point
 from trainers.checkout import ROOT
 from trainers.running.atomic import write_atomically
+from trainers.schema.tasks import TASKS
 
-_TASKS = ("bert", "resnet")
 # Arms of the ResNet by name, and what the figures call them: NIGT without one of its parts, and other optimizers.
 _PARTS = {
     "no transport": "no transport (x = w)",
@@ -121,7 +121,7 @@ def write(output: pathlib.Path, command: str) -> list[pathlib.Path]:
 def _at_x(finished: dict[str, choice.Finished]) -> list[str]:
     """NIGT's accuracy at x beside that at w, whenever it was evaluated: the schedule's end brings both together."""
     lines = []
-    for task in _TASKS:
+    for task in filter(plan.arms_of, TASKS):
         nigt = plan.arms_of(task)[0]
         runs = [finished[t.name] for t in choice.final_runs(nigt, finished) if t.name in finished]
         curves = [curve for run in runs if run.row["status"] == "ok" for curve in run.curves]

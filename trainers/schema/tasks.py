@@ -47,6 +47,11 @@ class Task(Settings):
     shuffle_buffer: Steps
     evaluation_batch_size: Size
 
+    @classmethod
+    def short_title(cls) -> str:
+        """What stands before the title's comma."""
+        return cls.title.partition(",")[0]
+
 
 class BertTask(Task):
     """A task of a BERT. An example is a sequence.
@@ -136,8 +141,8 @@ class ResnetClassification(Task):
     baseline = "sgd"
     made_by = {
         "laptop": _LAPTOP,
-        "paper": f"{_NOW} images are made by `make imagenet-data TARS=FOLDER`, where TARS is the folder of ILSVRC2012's "
-        "two tar files (docs/imagenet.md)",
+        "paper": f"{_NOW} images are made by `make imagenet-data TARS=FOLDER`, where TARS is the folder of "
+        "ILSVRC2012's two tar files (docs/imagenet.md)",
     }
     paper_run = ("ResNet-50", "90 epochs")
     paper_final = {"nigt": 76.37, "sgd": 76.2}

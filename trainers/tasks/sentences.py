@@ -1,4 +1,4 @@
-"""Sentence prediction: which class a text is of, by a BERT that another run has pretrained; tf-models-official's task."""
+"""Sentence prediction, tf-models-official's task: which class a text is of, by a BERT that another run pretrained."""
 
 import dataclasses
 import os

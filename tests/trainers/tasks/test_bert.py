@@ -61,11 +61,16 @@ def _bindings(folder, **more):
     return [f"{name} = {value}" for name, value in settings.items()]
 
 
+def _require_manifest(experiment):
+    wanted = task_factory.get_task(experiment.config.task).said_by_manifest()
+    input_files.require_manifest(experiment.task.data_dir, wanted, "mend")
+
+
 @pytest.mark.parametrize("name", ["bert_nigt", "bert_adam", "bert_sgd"])
 def test_the_model_is_bert_base(built, name):
     """110,104,890 parameters; inputs of 512 tokens with 76 places to predict; all masked tokens weigh the same."""
     experiment = gin_files.load(f"configs/paper/{name}.gin", _bindings(built))
-    input_files.require_text(experiment.config.task, "mend")
+    _require_manifest(experiment)
     encoder = experiment.config.task.model.encoder.get()
     assert (encoder.num_layers, encoder.hidden_size, encoder.num_attention_heads, encoder.intermediate_size) == (
         *(12, 768, 12),
@@ -83,9 +88,7 @@ def test_the_model_is_bert_base(built, name):
 
 def test_text_that_does_not_fit_is_refused(built, tmp_path):
     def check(**more):
-        input_files.require_text(
-            gin_files.load("configs/paper/bert_nigt.gin", _bindings(built, **more)).config.task, "m"
-        )
+        _require_manifest(gin_files.load("configs/paper/bert_nigt.gin", _bindings(built, **more)))
 
     for field, value, found in (
         ("vocabulary_size", 30000, "vocabulary_size is 30522, not 30000; correct bert_pretraining.vocabulary_size"),
@@ -96,8 +99,7 @@ def test_text_that_does_not_fit_is_refused(built, tmp_path):
         with pytest.raises(InputError, match=found):
             check(**{f"bert_pretraining.{field}": value})
     with pytest.raises(InputError, match=r"manifest\.json: not there; mend"):
-        task = gin_files.load("configs/paper/bert_nigt.gin", _bindings(tmp_path)).config.task
-        input_files.require_text(task, "mend")
+        _require_manifest(gin_files.load("configs/paper/bert_nigt.gin", _bindings(tmp_path)))
 
 
 @pytest.mark.parametrize("name", ["bert_nigt", "bert_adam", "bert_sgd"])
@@ -165,7 +167,7 @@ def test_pairs_train_with_the_next_sentence_loss(laptop_data, tmp_path):
     more |= {"attention_heads": 2, "intermediate_size": 32, "evaluation_limit": 3, "dropout": 0.0}
     bindings = _bindings(folder, **{f"bert_pretraining.{name}": value for name, value in more.items()})
     experiment = gin_files.load("configs/paper/bert_nigt.gin", bindings)
-    input_files.require_text(experiment.config.task, "mend")
+    _require_manifest(experiment)
     tf_keras.utils.set_random_seed(0)
     task = task_factory.get_task(experiment.config.task)
     model = task.build_model()
