@@ -1,7 +1,8 @@
 """Builds the laptop-scale data: `python -m data.laptop --data_dir=.data/laptop`.
 
 It leaves `manuals/`, `images/`, `services/` and `text/` in the folder, each with a manifest.json, and what it
-downloaded in `downloads/` beside the folder. A part that is there already, whole and with the same options, is left alone.
+downloaded in `downloads/` beside the folder. A part that is there already, whole and with the same options, is left
+alone.
 """
 
 import pathlib

@@ -11,7 +11,9 @@ import sys
 import time
 
 from trainers.checkout import ROOT
+from trainers.schema.tasks import TASKS
 
+_FOLDERS = {"bert": "manuals", "resnet": "images", "sentences": "services"}
 # Small models: these runs are about what is kept, not about what is learnt.
 _SMALL = {
     "bert": {
@@ -22,6 +24,14 @@ _SMALL = {
         "bert_pretraining.dropout": 0.1,
         "bert_pretraining.evaluation_limit": 64,
         "warmup_polynomial_decay.warmup_steps": 5,
+    },
+    "sentences": {
+        "batch_size": 8,
+        "sentence_prediction.hidden_size": 32,
+        "sentence_prediction.intermediate_size": 32,
+        "sentence_prediction.layers": 1,
+        "sentence_prediction.evaluation_limit": 256,
+        "warmup_polynomial_decay.warmup_steps": 2,
     },
     "resnet": {
         "batch_size": 32,
@@ -40,13 +50,12 @@ def arguments(
     Args:
       name: Of a laptop gin file, "bert_nigt".
       directory: The run's.
-      data: Of the built laptop data, manuals/ and images/.
+      data: Of the built laptop data, manuals/, images/ and services/.
       mode: As --mode.
       **bindings: Further gin bindings; a dot in a name is written as two underscores.
     """
     task, optimizer = name.split("_")
-    folder, function = {"bert": ("manuals", "bert_pretraining"), "resnet": ("images", "resnet_classification")}[task]
-    settings = {f"{function}.data_dir": repr(str(data / folder))} | _SMALL[task]
+    settings = {f"{TASKS[task].gin_name}.data_dir": repr(str(data / _FOLDERS[task]))} | _SMALL[task]
     if name == "resnet_nigt":
         settings["warmup_polynomial_decay.warmup_steps"] = 5
     settings |= {key.replace("__", "."): value for key, value in bindings.items()}
