@@ -13,9 +13,9 @@ from matplotlib.colors import to_hex
 
 from data.errors import InputError
 from scripts.figures import collect, figure1, style
-from scripts.figures.table import PAPER_FINAL
 from tests.conftest import ROOT
 from tests.scripts.figures.layout import faults
+from trainers.schema.tasks import TASKS
 
 METRIC = {"bert": "masked_lm_accuracy", "resnet": "accuracy"}
 STEPS = tuple(range(100, 1001, 100))
@@ -284,7 +284,8 @@ def test_the_figure_shows_the_curves_and_the_papers_end_points(collected):
         assert axes.get_xlabel() == "training steps" and axes.get_ylabel().endswith("accuracy [%]")
     band = panels[0].collections[0].get_paths()[0].vertices
     assert band[:, 1].max() == pytest.approx(51) and len(panels[1].collections) == 0
-    assert sorted(value for line in paper.get_lines() for value in line.get_xdata()) == sorted(PAPER_FINAL.values())
+    finals = sorted(value for task in TASKS.values() for value in task.paper_final.values())
+    assert sorted(value for line in paper.get_lines() for value in line.get_xdata()) == finals
     assert "NIGT 70.91 %" in [text.get_text() for text in paper.texts]
 
 
