@@ -239,12 +239,14 @@ test-full: .test-full-needs $(VENV)/.ready $(VENV)/.postgresql $(VENV)/dashboard
 wheel: $(VENV)/.ready ## Build the optimizer's wheel and sdist (dist/)
 	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist
 
-lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
+lint: $(VENV)/.ready ## ruff, types, imports, dependencies, the README's length
 	@test $$(wc -l < README.md) -le 130 -a $$(wc -w < README.md) -le 1200 || { echo "lint: README.md has $$(wc -l < README.md) lines and $$(wc -w < README.md) words, more than 130 or 1,200; move some of it to docs/" >&2; exit 1; }
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
+	@$(VENV)/bin/deptry . --config requirements/deptry.toml
+	@$(VENV)/bin/deptry nigt
 
 audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
