@@ -249,7 +249,7 @@ lint: $(VENV)/.ready ## ruff, types, imports, dependencies, the README's length
 	@$(VENV)/bin/deptry nigt
 
 docs: $(VENV)/docs/.ready ## docs/ and the reference as a site: site/index.html
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build
 
 audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
