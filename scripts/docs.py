@@ -49,6 +49,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Titles the code that has a file's name beside its language, "```python model.py"."""
+    return re.sub(r"^(```\w+) ([\w./-]+)$", r'\1 title="\2"', markdown, flags=re.MULTILINE)
+
+
 def _linked(waiting: list[pathlib.Path]) -> set[pathlib.Path]:
     """These files and those of the repository that they link to, directly or not."""
     found: set[pathlib.Path] = set()
