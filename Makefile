@@ -49,7 +49,7 @@ GINS := $(wildcard configs/paper/*_*.gin configs/laptop/*_*.gin)
 TRAINING := $(subst _,-,$(sort $(basename $(notdir $(GINS)))))
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 SWEEPS := $(TRAINING:=-sweep)
-.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard dashboard bench soak theory study why claims export gpu-study tpu-check gpu-check postgresql test test-full wheel lint audit lock clean
+.PHONY: help setup demo demo-results laptop-data bert-data imagenet-data $(TRAINING) $(SWEEPS) figure1 notebooks notebooks-run tensorboard dashboard bench soak theory study why claims export gpu-study tpu-check gpu-check postgresql test test-full wheel lint docs audit lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -229,23 +229,28 @@ test-full: .test-full-needs $(VENV)/.ready $(VENV)/.postgresql $(VENV)/dashboard
 wheel: $(VENV)/.ready ## Build the optimizer's wheel and sdist (dist/)
 	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist
 
-lint: $(VENV)/.ready ## ruff, types, who imports whom, and the README's length
+lint: $(VENV)/.ready ## ruff, types, imports, dependencies, the README's length
 	@test $$(wc -l < README.md) -le 130 -a $$(wc -w < README.md) -le 1200 || { echo "lint: README.md has $$(wc -l < README.md) lines and $$(wc -w < README.md) words, more than 130 or 1,200; move some of it to docs/" >&2; exit 1; }
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
+	@$(VENV)/bin/deptry . --config requirements/deptry.toml
+	@$(VENV)/bin/deptry nigt
+
+docs: $(VENV)/docs/.ready ## docs/ and the reference as a site: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build
 
 audit: $(VENV)/.ready ## Look for known vulnerabilities of the locked packages
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(PY) $(VENV)/audit
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/audit/bin/python --require-hashes -r requirements/audit.txt
-	@for name in bootstrap requirements gpu postgresql dashboard exported tpu_check tpu_vm tpu_exported frameworks frameworks_oldest; do \
+	@for name in bootstrap requirements gpu postgresql dashboard exported tpu_check tpu_vm tpu_exported frameworks frameworks_oldest docs; do \
 	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$name.txt || exit; done
 
 lock: $(VENV)/.ready ## Rewrite the requirements files from requirements/*.in
-	@for name in bootstrap requirements gpu audit postgresql dashboard exported tpu_check tpu_exported frameworks frameworks_oldest; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in bootstrap requirements gpu audit postgresql dashboard exported tpu_check tpu_exported frameworks frameworks_oldest docs; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(LOCK) --override requirements/overrides/tpu_vm.txt --no-emit-package tensorflow requirements/tpu_vm.in \
 	  -o requirements/tpu_vm.txt
 
-clean: ## Remove .venv and the built data, not the runs and results
-	@rm -rf $(VENV) .data
+clean: ## Remove .venv, site and the built data, not runs and results
+	@rm -rf $(VENV) .data site
