@@ -106,7 +106,7 @@ def fill(
 
 def has_ordinary(sequences: np.ndarray, special: Special = _FIRST) -> np.ndarray:
     """Whether there is anything to predict in each sequence, bool [N]: a token that is not special."""
-    return ~np.isin(sequences, special.ids()).all(axis=1)
+    return np.logical_not(np.isin(sequences, special.ids()).all(axis=1))
 
 
 def mask(

@@ -41,7 +41,11 @@ class Piece(abc.ABC):
 
     work: str
     folder: str
-    name: str
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """See above."""
 
     @property
     def record(self) -> str:
@@ -100,7 +104,7 @@ class Shard:
         tf.io.gfile.rename(self._partial, self._path, overwrite=True)
         return {self._name: {"bytes": size, "sha256": digest, **more}}
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._writer.close()
         if tf.io.gfile.exists(self._partial):
             tf.io.gfile.remove(self._partial)
@@ -210,7 +214,7 @@ def run(pieces: Sequence[Piece], workers: int = 1, beam_arguments: Sequence[str]
     failed = gfiles.read_json(errors)
     if failed:
         raise InputError(failed["message"])
-    return [gfiles.read_json(piece.record) for piece in pieces]
+    return [gfiles.read_json(piece.record) or {} for piece in pieces]
 
 
 class _Do(beam.DoFn):

@@ -50,7 +50,7 @@ def configurable(target: Target) -> Target:
     checked = target if is_class else check(target)
 
     @functools.wraps(target, updated=())
-    def call(*args, **kwargs):
+    def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return checked(*args, **kwargs)
         except pydantic.ValidationError as error:
@@ -58,12 +58,13 @@ def configurable(target: Target) -> Target:
             raise ValueError(_describe(name, error)) from error
 
     # gin reads the parameters' names from the signature and does not look behind wrappers.
-    call.__signature__ = inspect.signature(target)
+    vars(call)["__signature__"] = inspect.signature(target)
     call.__name__ = call.__qualname__ = name
     registered = gin.configurable(call)
     if not is_class:
         return registered
-    target.gin_name, target.from_gin = name, staticmethod(registered)
+    settings: Any = target
+    settings.gin_name, settings.from_gin = name, staticmethod(registered)
     return target
 
 

@@ -1,7 +1,7 @@
 """The root of every gin file: one experiment."""
 
 import functools
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, InstanceOf, model_validator
 
@@ -57,7 +57,7 @@ class Experiment(Settings):
         return configuration(self)
 
     @model_validator(mode="after")
-    def _compiles_for_one_device(self):
+    def _compiles_for_one_device(self) -> Self:
         if self.compile and self.strategy != "one_device":
             raise ValueError(
                 f"compile = True goes with strategy = 'one_device', not '{self.strategy}': inside a compiled step "
@@ -66,7 +66,7 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _has_two_samples_a_step(self):
+    def _has_two_samples_a_step(self) -> Self:
         size = self.task.batch_size
         if isinstance(self.optimizer, Nigt) and self.optimizer.adaptive == "algorithm2" and size % 2:
             raise ValueError(f'batch_size ({size}) must be even: adaptive = "algorithm2" splits each batch in two')

@@ -22,9 +22,6 @@ _NOT_BINDINGS = ("gin.macro", "gin.constant", "gin.singleton")
 
 # So that the shipped files find what they include, wherever the command is run from.
 gin.add_config_file_search_path(str(ROOT))
-# gin would also look for a file inside Python packages, and fail on `configs`, a folder that is none, instead of saying
-# that the file is missing.
-gin.config._FILE_READERS[:] = [(lambda path: _noting_references(path), os.path.isfile)]
 _references: set[tuple[str, str]] = set()  # (scope, selector) of all that the files' values refer to
 
 
@@ -166,6 +163,11 @@ def _noting_references(path: str) -> Iterator[TextIO]:
     for reference in gin.config.iterate_references(gin.config._CONFIG):
         scope, selector = reference.config_key
         _references.update((outer, selector) for outer in _scopes_around(scope))
+
+
+# gin would also look for a file inside Python packages, and fail on `configs`, a folder that is none, instead of saying
+# that the file is missing.
+gin.config._FILE_READERS[:] = [(_noting_references, os.path.isfile)]
 
 
 def _scopes_around(scope: str) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -99,7 +100,7 @@ def build(
         return finished
     run = functools.partial(pieces.run, workers=workers, beam_arguments=beam_arguments or ())
     with pieces.building(target, dataclasses.asdict(options)) as work:
-        read = run([Reading(unit, work, options.seed, options.held_out, _places(options)) for unit in units])
+        read = run([Reading(unit, work, options.seed, options.held_out, _places(options), work) for unit in units])
         inputs = _digest(repr([sorted(one["sources"].items()) for one in read]))
         spills = [name for one in read for name in one["files"]]
         gfiles.write_json(os.path.join(work, "spills.json"), {"inputs": inputs, "files": spills})
@@ -142,7 +143,7 @@ def _buckets(target: str, work: str, vocab: str, options: Options) -> list[Bucke
 def _train(paths: list[str], options: Options) -> list[str]:
     """A vocabulary of the documents of the first train buckets: a random sample that does not grow with the corpus."""
 
-    def sample():
+    def sample() -> Iterator[str]:
         size = 0
         for bucket in range(options.shards):
             for _, body in spill.merge(paths, options.first_bucket("train") + bucket):
@@ -162,7 +163,7 @@ def _write_vocabulary(path: str, tokens: list[str]) -> None:
 
 def _describe(units: list, target: str, options: Options, read: list[dict], written: list[dict]) -> dict:
     splits = {split: dict.fromkeys(written[0]["counts"], 0) for split in SPLITS}
-    files = {}
+    files: dict[str, dict] = {}
     for bucket, result in zip(_buckets(target, "", "", options), written, strict=True):
         files |= result["files"]
         for name, count in result["counts"].items():

@@ -3,7 +3,7 @@
 import bz2
 import re
 from collections.abc import Iterator
-from typing import IO, BinaryIO
+from typing import IO
 from xml.etree import ElementTree
 
 from data.errors import InputError
@@ -11,7 +11,7 @@ from data.errors import InputError
 _REDIRECT = re.compile(r"^\s*#redirect", re.IGNORECASE)
 
 
-def articles(stream: BinaryIO, name: str) -> Iterator[tuple[str, str]]:
+def articles(stream: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
     """Yields (title, wikitext) of every article, in the order of the dump, in constant memory.
 
     Args:

@@ -15,10 +15,11 @@ class Reading(Piece):
 
     Attributes:
       unit: See data/bert/sources.py.
-      work: The folder for spills and records.
+      work: The folder for records.
       seed: Of the order of the documents.
       held_out: See data/bert/build.py, Options.
       places: By split, its first bucket and how many it has.
+      folder: For spills; the same.
     """
 
     unit: sources.Unit
@@ -26,11 +27,7 @@ class Reading(Piece):
     seed: int
     held_out: float
     places: dict[str, tuple[int, int]]
-
-    @property
-    def folder(self) -> str:
-        """The spills lie beside their records."""
-        return self.work
+    folder: str
 
     @property
     def name(self) -> str:

@@ -35,7 +35,8 @@ class Sequences:
 
     def take(self, order: np.ndarray) -> "Sequences":
         """The sequences `order` (indices or a boolean mask)."""
-        return Sequences(*(None if part is None else part[order] for part in (self.word_ids, self.types, self.labels)))
+        types, labels = (None if part is None else part[order] for part in (self.types, self.labels))
+        return Sequences(self.word_ids[order], types, labels)
 
 
 def sentences(text: str) -> list[str]:

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -111,7 +112,7 @@ def _articles_of_dump(unit: Unit) -> Iterator[Document]:
                 yield Document(title, 0, wikitext.plain_text(source))
 
 
-def _wikipedia(folder: str):
+def _wikipedia(folder: str) -> Any:
     """What TensorFlow Datasets knows about the folder: its DatasetInfo."""
     import tensorflow_datasets as tfds  # takes seconds to import
 

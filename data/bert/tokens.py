@@ -13,7 +13,7 @@ _REMEMBERED = 300_000
 class _Numbers(dict):
     """Numbers words in the order in which they are met; the new ones are in `new`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.new: list[str] = []
 

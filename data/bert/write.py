@@ -56,7 +56,7 @@ class Bucket(Piece):
         return f"{self.split}-{self.number:05d}.written"
 
     def _spills(self) -> dict:
-        return gfiles.read_json(os.path.join(self.work, "spills.json"))
+        return gfiles.read_json(os.path.join(self.work, "spills.json")) or {}
 
     def inputs(self) -> str:
         """Of the spills; with them the vocabulary changes."""

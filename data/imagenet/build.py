@@ -64,7 +64,7 @@ def build(
         return pieces.finish(target, _describe(results, options, counts))
 
 
-def _groups(shards: dict[str, list[str]], layout, target: str, work: str, held_out: float) -> list:
+def _groups(shards: dict[str, list[str]], layout: records.Layout, target: str, work: str, held_out: float) -> list:
     groups = []
     for split, files in shards.items():
         names = [f"{split}-{number:05d}-of-{len(files):05d}.tfrecord" for number in range(len(files))]

@@ -54,7 +54,9 @@ class Group(Piece):
         Raises:
           InputError: As records.read.
         """
-        classes, counts, files = collections.defaultdict(lambda: [0] * len(synsets())), {}, {}
+        classes: dict[str, list[int]] = collections.defaultdict(lambda: [0] * len(synsets()))
+        counts: dict[str, int] = {}
+        files: dict[str, dict] = {}
         names, held_out = [], 0
         with contextlib.ExitStack() as stack:
             selection = stack.enter_context(Shard(self, self.selection)) if self.selection else None

@@ -40,8 +40,8 @@ def true_label(split: str, name: str) -> int:
       LookupError: ILSVRC2012 has no image of this name in this split.
     """
     match = (_TRAIN if split == "train" else _VALIDATION).fullmatch(name)
-    try:
-        synset = match[1] if split == "train" else validation_synsets()[int(match[1]) - 1]
-        return _label_of()[synset]
-    except (TypeError, IndexError, KeyError):
-        raise LookupError(f"ILSVRC2012 has no {split} image named {name!r}") from None
+    if match and split == "train" and match[1] in _label_of():
+        return _label_of()[match[1]]
+    if match and split != "train" and 1 <= int(match[1]) <= len(validation_synsets()):
+        return _label_of()[validation_synsets()[int(match[1]) - 1]]
+    raise LookupError(f"ILSVRC2012 has no {split} image named {name!r}")

@@ -62,7 +62,8 @@ def find_shards(folder: str, split: str) -> list[str]:
     """
     places = (folder, os.path.join(folder, split), *gfiles.files_in(os.path.join(folder, "imagenet2012"), "*"))
     for place in places:
-        found, totals = {}, set()
+        found: dict[int, list[str]] = {}
+        totals = set()
         for path in gfiles.files_in(place, f"*{split}*"):
             match = _SHARD.fullmatch(os.path.basename(path))
             if match and match[1] == split:
@@ -122,8 +123,8 @@ def find_layout(shard: str, split: str) -> Layout:
                     raise InputError(_wrong_label(shard, 0, _name(features[name]), found, (expected, expected + 1)))
                 return Layout(image, label, name, found - expected)
         break
-    fields = " or ".join(", ".join(fields) for fields in _FIELDS)
-    raise InputError(f"{shard}: no record with the fields {fields}")
+    wanted = " or ".join(", ".join(fields) for fields in _FIELDS)
+    raise InputError(f"{shard}: no record with the fields {wanted}")
 
 
 def read(shard: str, split: str, layout: Layout) -> Iterator[Image]:
@@ -169,13 +170,13 @@ def _features(shard: str) -> Iterator[tuple[int, dict]]:
         raise InputError(f"{shard}: record {number} is no tf.Example; get the shard again") from error
 
 
-def _values(feature) -> list:
+def _values(feature: tf.train.Feature) -> list:
     """What a feature holds, of whatever type."""
     kind = feature.WhichOneof("kind")
     return getattr(feature, kind).value if kind else []
 
 
-def _name(feature) -> str:
+def _name(feature: tf.train.Feature) -> str:
     return os.path.basename(_values(feature)[0].decode("utf-8", "replace"))
 
 

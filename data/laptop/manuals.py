@@ -63,19 +63,19 @@ def paragraphs(documentation: str) -> list[str]:
 class _Paragraphs(html.parser.HTMLParser):
     """Gathers text; a block's beginning and end are the end of a paragraph."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.found: list[list[str]] = [[]]
 
-    def handle_starttag(self, tag, attrs) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _BLOCKS:
             self.found.append([])
 
-    def handle_endtag(self, tag) -> None:
+    def handle_endtag(self, tag: str) -> None:
         if tag in _BLOCKS:
             self.found.append([])
 
-    def handle_data(self, data) -> None:
+    def handle_data(self, data: str) -> None:
         self.found[-1].append(data)
 
 
@@ -86,7 +86,7 @@ def _read(name: str, content: bytes) -> dict:
         raise InputError(f"{name}: not JSON ({error}): fetch it again") from error
 
 
-def _documentation(node) -> Iterator[str]:
+def _documentation(node: object) -> Iterator[str]:
     """Every "documentation" in the description of a service, in its order."""
     if isinstance(node, dict):
         for key, value in node.items():

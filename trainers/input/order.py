@@ -38,7 +38,7 @@ def training_examples(
     batch_size = context.get_per_replica_batch_size(params.global_batch_size)
     records = raw_records(params, start_step, context)
 
-    def parse_numbered(epoch, number, record):
+    def parse_numbered(epoch: tf.Tensor, number: tf.Tensor, record: tf.Tensor) -> object:
         host = tf.cast(context.input_pipeline_id, tf.int64)
         return parse(record, tf.stack([tf.constant(params.seed, tf.int64) + host * 2**32, epoch * 2**32 + number]))
 
@@ -62,7 +62,7 @@ def raw_records(params: cfg.DataConfig, start_step: int, context: tf.distribute.
         # All replicas of the host draw from this one stream.
         first_epoch, first_number = divmod(start_step * (params.global_batch_size // hosts), count)
 
-    def epoch_of_records(epoch):
+    def epoch_of_records(epoch: tf.Tensor) -> tf.data.Dataset:
         # TensorFlow mixes its global seed, or that of the graph at hand, into the seeds of a data set. This one is the
         # graph of this function alone; from 1 to 2^31 − 2, for 0 and its multiples modulo 2^31 − 1 cannot be combined
         # with a seed that is a tensor.

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import tensorflow as tf
+import tf_keras
 from official.modeling import optimization
 from official.modeling.optimization import lamb, lars, legacy_adamw, optimizer_factory
 from official.modeling.optimization.configs import optimizer_config
@@ -49,7 +50,7 @@ class OptimizationConfig(optimization.OptimizationConfig):
     learning_rate: schedules.LearningRateConfig = dataclasses.field(default_factory=schedules.LearningRateConfig)
 
 
-class _ByOwnName:
+class _ByOwnName(tf_keras.optimizers.legacy.Optimizer):
     """Patterns see a variable's own name, as NIGT's do; tf-models-official's search the names of its layers as well."""
 
     _setting = "exclude_from_layer_adaptation"

@@ -8,7 +8,7 @@ from official.modeling import optimization
 from official.modeling.hyperparams import base_config
 from official.modeling.optimization import optimizer_factory
 
-from trainers.schema.schedules import Schedule, WarmupStepDecay
+from trainers.schema import schedules
 
 
 class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -60,10 +60,12 @@ class LearningRateConfig(optimization.LrConfig):
 optimizer_factory.LR_CLS["warmup_polynomial"] = WarmupPolynomialDecay
 
 
-def configuration(schedule: Schedule) -> tuple[LearningRateConfig, optimization.WarmupConfig]:
+def configuration(schedule: schedules.Schedule) -> tuple[LearningRateConfig, optimization.WarmupConfig]:
     """The schedule as tf-models-official's OptimizationConfig takes it: its learning_rate and its warmup."""
-    if isinstance(schedule, WarmupStepDecay):
+    if isinstance(schedule, schedules.WarmupStepDecay):
         return _steps(schedule)
+    if not isinstance(schedule, schedules.WarmupPolynomialDecay):
+        raise TypeError(f"{schedule!r}: not one of trainers/schema/schedules.py")
     polynomial = WarmupPolynomialConfig(
         initial_learning_rate=schedule.eta0,
         warmup_steps=schedule.warmup_steps,
@@ -73,7 +75,7 @@ def configuration(schedule: Schedule) -> tuple[LearningRateConfig, optimization.
     return LearningRateConfig(type="warmup_polynomial", warmup_polynomial=polynomial), optimization.WarmupConfig()
 
 
-def _steps(schedule: WarmupStepDecay) -> tuple[LearningRateConfig, optimization.WarmupConfig]:
+def _steps(schedule: schedules.WarmupStepDecay) -> tuple[LearningRateConfig, optimization.WarmupConfig]:
     boundaries = schedule.boundaries
     stepwise = optimization.StepwiseLrConfig(
         # The library keeps the old rate at a boundary itself; epoch 30 begins at its first step.

@@ -1,6 +1,7 @@
 """orbit's Controller, whose loops, evaluations and checkpoints fall on the same steps wherever a run starts."""
 
 from collections.abc import Callable
+from typing import Any
 
 import orbit
 import tensorflow as tf
@@ -19,14 +20,14 @@ class Controller(orbit.Controller):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         log: MetricsLog,
         validation_interval: int,
         saved: Callable[[int], None],
         start: str | None = None,
-        steps_per_loop: int | None = None,
-        **kwargs,
-    ):
+        steps_per_loop: int,
+        **kwargs: Any,
+    ) -> None:
         """As the base class, and:
 
         Args:

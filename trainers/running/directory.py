@@ -13,7 +13,7 @@ class RunDirectory(HeldDirectory):
 
     packages = ("tensorflow", "tf-keras", "tf-models-official", "gin-config", "numpy")
 
-    def __init__(self, path: str, experiment: Experiment, config: str, data: str, **fields):
+    def __init__(self, path: str, experiment: Experiment, config: str, data: str, **fields: object) -> None:
         """As the base class.
 
         Args:

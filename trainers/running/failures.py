@@ -40,8 +40,8 @@ def explained(
     is_loss = isinstance(error, tf.errors.DataLossError)
     if is_loss or _INPUT.search(str(error)):
         if found := files.find_damage(patterns, check):
-            file, number, fault = found
-            where = f"{file}: record {number} (counted from 0)"
+            damaged, number, fault = found
+            where = f"{damaged}: record {number} (counted from 0)"
             if isinstance(fault, tf.errors.DataLossError):
                 return InputError(f"{where} is damaged or cut off; build the data again")
             return InputError(f"{where} does not fit: {reason(fault)}; build the data again, or correct the gin file")

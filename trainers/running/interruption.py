@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import types
 from collections.abc import Callable
 
 from trainers.exit_status import ExitStatus
@@ -62,7 +63,7 @@ class Interruption:
         if self._signal is not None:
             raise Interrupted(signal.Signals(self._signal).name)
 
-    def _note(self, number, frame) -> None:
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
         del frame
         self._signal = number
 
@@ -72,7 +73,12 @@ class Interruption:
             return
         if self._last_words is not None:
             again = threading.Event()
-            threading.Thread(target=lambda: self._read() is not None and again.set(), daemon=True).start()
+
+            def wait_for_another() -> None:
+                if self._read() is not None:
+                    again.set()
+
+            threading.Thread(target=wait_for_another, daemon=True).start()
             again.wait(GRACE)
             if not self._previous:  # closed: the run has stopped by itself
                 return

@@ -9,7 +9,7 @@ import sys
 import tensorflow as tf
 import tf_keras
 from absl import logging
-from official.core import task_factory, train_lib
+from official.core import base_task, task_factory, train_lib
 
 from data import gfiles
 from data.documents import SPLITS
@@ -103,7 +103,7 @@ def prepare(experiment: Experiment) -> None:
 
 
 def build_trainer(
-    experiment: Experiment, task, directory: pathlib.Path, log: MetricsLog, interruption: Interruption
+    experiment: Experiment, task: base_task.Task, directory: pathlib.Path, log: MetricsLog, interruption: Interruption
 ) -> IterateTrainer:
     """The model, the optimizer and the trainer of a run, in the scope of its strategy.
 
@@ -127,7 +127,7 @@ def _patterns(experiment: Experiment) -> list[str]:
     return [getattr(experiment.config.task, f"{split}_data").input_path for split in SPLITS]
 
 
-def _require_data(experiment: Experiment, task) -> str:
+def _require_data(experiment: Experiment, task: base_task.Task) -> str:
     """The input files' fingerprint; raises InputError for a split without files, before anything is written."""
     mend = data_folder.how_to_get_it(experiment)
     data_folder.require(experiment)
@@ -151,9 +151,9 @@ class _Run:
         experiment: Experiment,
         directory: RunDirectory | strategies.WorkerDirectory,
         chief: str,
-        task,
+        task: base_task.Task,
         interruption: Interruption,
-    ):
+    ) -> None:
         self._experiment, self._parameters = experiment, experiment.config
         self._directory = directory
         # TensorFlow's names of the run's own directory and of the chief's.
@@ -212,11 +212,11 @@ class _Run:
 
     def _find_start(self) -> int:
         """The step of the last whole checkpoint, which the chief finds; the other workers then copy what it has."""
-        following = isinstance(self._directory, strategies.WorkerDirectory)
-        found = 0 if following else checkpoints.recover(self._path, "ckpt") or 0
+        follower = self._directory if isinstance(self._directory, strategies.WorkerDirectory) else None
+        found = 0 if follower else checkpoints.recover(self._path, "ckpt") or 0
         start_step = strategies.agree(self._strategy, found)
-        if following:
-            self._directory.follow()
+        if follower:
+            follower.follow()
         strategies.agree(self._strategy, 0)
         return start_step
 
@@ -249,7 +249,9 @@ class _Run:
             flush=True,
         )
 
-    def _build_runner(self, trainer: IterateTrainer, log: MetricsLog, mode: str):
+    def _build_runner(
+        self, trainer: IterateTrainer, log: MetricsLog, mode: str
+    ) -> tuple[train_lib.OrbitExperimentRunner, Watch]:
         settings = self._parameters.trainer
         watch = Watch(trainer.global_step, self._checkpointed, settings.train_steps, self._task.metric, log)
         runner = train_lib.OrbitExperimentRunner(

@@ -104,7 +104,7 @@ def agree(strategy: tf.distribute.Strategy, value: int) -> int:
     return int(strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)) // len(_local(strategy, values))
 
 
-def _local(strategy: tf.distribute.Strategy, values) -> tuple:
+def _local(strategy: tf.distribute.Strategy, values: object) -> tuple:
     return strategy.experimental_local_results(values)
 
 

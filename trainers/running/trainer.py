@@ -3,10 +3,13 @@
 import contextlib
 import pathlib
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
-from official.core import base_trainer
+from official.core import base_task, base_trainer
+from official.core import config_definitions as cfg
 
 from trainers.running.checkpoints import BestCheckpoint
 from trainers.running.interruption import Interruption
@@ -32,16 +35,16 @@ class IterateTrainer(base_trainer.Trainer):
 
     def __init__(
         self,
-        config,
-        task,
-        model,
-        optimizer,
+        config: cfg.ExperimentConfig,
+        task: base_task.Task,
+        model: tf_keras.Model,
+        optimizer: tf_keras.optimizers.Optimizer,
         directory: pathlib.Path,
         log: MetricsLog,
         seed: int,
         interruption: Interruption,
         step_sizes: StepSizes | None = None,
-    ):
+    ) -> None:
         """As the base class, and:
 
         Args:
@@ -81,7 +84,7 @@ class IterateTrainer(base_trainer.Trainer):
         best = log.best("selection", task.metric)
         self._best = BestCheckpoint(directory / "best_ckpt", tf.train.Checkpoint(**weights), best)
 
-    def create_train_loop_fn(self):
+    def create_train_loop_fn(self) -> Callable[[Iterator, tf.Tensor], None]:
         """The loop of steps in pieces of a few seconds, with a look at the interruption before each.
 
         Raises (when called):
@@ -90,28 +93,28 @@ class IterateTrainer(base_trainer.Trainer):
         run_steps = super().create_train_loop_fn()
         piece = 1  # the first one includes the time to compile
 
-        def loop(iterator, num_steps):
+        def loop(iterator: Iterator, num_steps: tf.Tensor) -> None:
             nonlocal piece
             left = int(num_steps)
             while left:
                 self._interruption.check()
                 # A loop's last step is taken by itself where it is measured.
-                measured = self._step_sizes is not None and left == 1
+                measured = self._step_sizes if left == 1 else None
                 steps = min(piece, left - 1 if self._step_sizes and not measured else left)
                 start = time.monotonic()
                 if measured:
-                    self._step_sizes.before_step()
+                    measured.before_step()
                 run_steps(iterator, tf.constant(steps, tf.int32))
                 self.global_step.numpy()  # waits for devices that work asynchronously
                 if measured:
-                    self._step_sizes.after_step()
+                    measured.after_step()
                 else:
                     piece = max(1, int(_SECONDS_OF_STEPS * steps / max(time.monotonic() - start, 1e-6)))
                 left -= steps
 
         return loop
 
-    def create_eval_loop_fn(self, has_state: bool):
+    def create_eval_loop_fn(self, has_state: bool) -> Callable:
         """The loop of evaluation steps, with a look at the interruption before each.
 
         Raises (when called):
@@ -120,16 +123,16 @@ class IterateTrainer(base_trainer.Trainer):
         del has_state
         step = tf.function(self.eval_step)
 
-        def checked(iterator):
+        def checked(iterator: Iterator) -> None:
             self._interruption.check()
-            return step(iterator)
+            step(iterator)
 
         return base_trainer.orbit.utils.create_loop_fn(checked)
 
-    def eval_step(self, iterator) -> None:
+    def eval_step(self, iterator: Iterator) -> None:
         """One evaluation batch on every replica; the loss is averaged by how much of the batch counts."""
 
-        def step(inputs):
+        def step(inputs: object) -> None:
             logs = self.task.validation_step(inputs, model=self.model, metrics=self.validation_metrics)
             self.validation_loss.update_state(logs[self.task.loss], sample_weight=logs["weight"])
 
@@ -199,13 +202,13 @@ class IterateTrainer(base_trainer.Trainer):
         return values
 
 
-def _serving(model: tf_keras.Model):
+def _serving(model: tf_keras.Model) -> Any:
     """The model's signature: its named inputs, batches of any size, to its named outputs."""
     inputs = tf.nest.flatten(model.inputs)
     names = [tensor.name.split(":")[0] for tensor in inputs]
 
     @tf.function
-    def serve(**features):
+    def serve(**features: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(features if len(names) > 1 else features[names[0]], training=False)
         if not isinstance(outputs, dict):
             return {"logits": outputs}

@@ -3,7 +3,7 @@
 The others are one binding away, GIN="experiment.optimizer=@lamb() lamb.learning_rate=@warmup_polynomial_decay()".
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, InstanceOf, model_validator
 
@@ -56,7 +56,7 @@ class Nigt(Optimizer):
     weight_norm_floor: Factor = 0.0
 
     @model_validator(mode="after")
-    def _knows_its_bound(self):
+    def _knows_its_bound(self) -> Self:
         if (self.adaptive == "algorithm2") != (self.gradient_bound is not None):
             raise ValueError('gradient_bound (the paper\'s g) goes with adaptive = "algorithm2", and only with it')
         return self

@@ -2,7 +2,7 @@
 
 import fractions
 import math
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -50,7 +50,7 @@ def epochs_to_steps(
     """
     if (run_steps is None) != (run_epochs is None):
         raise ValueError("epochs_to_steps: give run_steps and run_epochs both, or neither")
-    run = None if run_steps is None else (run_steps, run_epochs)
+    run = None if run_steps is None or run_epochs is None else (run_steps, run_epochs)
     return first_step(epochs, images, batch_size, run)
 
 
@@ -84,7 +84,7 @@ class WarmupPolynomialDecay(Schedule):
     power: Annotated[float, Field(gt=0, le=100)]
 
     @model_validator(mode="after")
-    def _fits(self):
+    def _fits(self) -> Self:
         if self.warmup_steps >= self.train_steps:
             raise ValueError(
                 f"{self.gin_name}.warmup_steps ({self.warmup_steps}) must be below train_steps ({self.train_steps})"
@@ -127,7 +127,7 @@ class WarmupStepDecay(Schedule):
         return first_step(epoch, self.images, self.batch_size, (self.train_steps, self.epochs))
 
     @model_validator(mode="after")
-    def _holds_its_boundaries(self):
+    def _holds_its_boundaries(self) -> Self:
         steps = [self.warmup_steps, *self.boundaries, self.train_steps]
         if sorted(set(steps)) != steps:
             raise ValueError(

@@ -1,7 +1,7 @@
 """The tasks that a gin file can name, and what every program has to know of them: TASKS."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -77,7 +77,7 @@ class BertTask(Task):
     init_checkpoint: str = ""
 
     @model_validator(mode="after")
-    def _heads_share_the_hidden_size(self):
+    def _heads_share_the_hidden_size(self) -> Self:
         if self.hidden_size % self.attention_heads:
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of attention_heads ({self.attention_heads})"

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 import orbit
 import tensorflow as tf
 import tf_keras
+from official.core import base_task
 
 
 class Recalibration:
     """Recomputes the statistics from the first batches of the training order, always the same ones."""
 
-    def __init__(self, task, model: tf_keras.Model, batches: int):
+    def __init__(self, task: base_task.Task, model: tf_keras.Model, batches: int) -> None:
         """
         Args:
           task: With build_inputs and task_config.train_data.
@@ -53,7 +54,7 @@ class Recalibration:
             for variable, value in zip(variables, before, strict=True):
                 variable.assign(value)
 
-    def _forward_once(self, iterator) -> None:
+    def _forward_once(self, iterator: Iterator) -> None:
         """One batch, after which the moving statistics are that batch's alone."""
         momentums = [layer.momentum for layer in self._layers]
         for layer in self._layers:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 import tf_keras
@@ -14,7 +15,7 @@ from official.nlp.tasks import masked_lm
 from trainers.input import order as input_order
 from trainers.schema.tasks import BertPretraining, BertTask
 from trainers.tasks import initial_weights
-from trainers.tasks.training_step import TwoSampleStep, global_mean, global_sum
+from trainers.tasks.training_step import Batch, TwoSampleStep, global_mean, global_sum
 
 
 @dataclasses.dataclass
@@ -54,18 +55,24 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
         said |= {"next_sentence": ("next_sentence", True)} if data.use_next_sentence_label else {}
         return {name: (f"bert_pretraining.{setting}", value) for name, (setting, value) in said.items()}
 
-    def build_model(self, params=None):
+    def build_model(self, params: Mapping[str, object] | None = None) -> tf_keras.Model:
         """The pretrainer, called once: its masked-LM head has no variables before."""
         model = super().build_model(params)
         model({tensor.name: tensor for tensor in tf.nest.flatten(model.inputs)})
         return model
 
-    def initialize(self, model) -> None:
+    def initialize(self, model: tf_keras.Model) -> None:
         """Gives the model the weights of init_checkpoint, at w."""
         if self.task_config.init_checkpoint:
             initial_weights.read(self.task_config, model, model.trainable_variables, super().initialize)
 
-    def build_losses(self, labels, model_outputs, metrics, aux_losses=None) -> tf.Tensor:
+    def build_losses(
+        self,
+        labels: Batch,
+        model_outputs: Batch,
+        metrics: Sequence[tf_keras.metrics.Metric],
+        aux_losses: Sequence[tf.Tensor] | None = None,
+    ) -> tf.Tensor:
         """The masked-LM cross-entropy; its mean over the replicas is that over all masked tokens of the batch."""
         losses = tf_keras.losses.sparse_categorical_crossentropy(
             labels["masked_lm_ids"], tf.cast(model_outputs["mlm_logits"], tf.float32), from_logits=True
@@ -84,7 +91,7 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
             loss += pair_loss
         return loss + tf.cast(tf.add_n(aux_losses), loss.dtype) if aux_losses else loss
 
-    def process_metrics(self, metrics, labels, model_outputs) -> None:
+    def process_metrics(self, metrics: Sequence[tf_keras.metrics.Metric], labels: Batch, model_outputs: Batch) -> None:
         """The accuracies, of masked tokens and of pairs."""
         by_name = {metric.name: metric for metric in metrics}
         pairs = by_name.pop("next_sentence_accuracy", None)
@@ -93,13 +100,15 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
             outputs = model_outputs["next_sentence"]
             pairs.update_state(labels["next_sentence_labels"], outputs, _real_sequences(labels)[:, None])
 
-    def forward(self, inputs, model, metrics) -> tf.Tensor:
+    def forward(self, inputs: Batch, model: tf_keras.Model, metrics: Sequence[tf_keras.metrics.Metric]) -> tf.Tensor:
         """The loss of a batch, as TwoSampleStep takes it."""
         outputs = model(inputs, training=True)
         self.process_metrics(metrics, inputs, outputs)
         return self.build_losses(inputs, outputs, metrics, model.losses)
 
-    def validation_step(self, inputs, model, metrics):
+    def validation_step(
+        self, inputs: Batch, model: tf_keras.Model, metrics: Sequence[tf_keras.metrics.Metric]
+    ) -> dict[str, tf.Tensor]:
         """As the base class; and "weight", by which the trainer averages it: masked tokens of the global batch."""
         logs = super().validation_step(inputs, model, metrics)
         return logs | {"weight": global_sum(tf.reduce_sum(inputs["masked_lm_weights"]))}
@@ -112,10 +121,12 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
         limits = {"input_word_ids": vocabulary_size, "masked_lm_ids": vocabulary_size}
         return checked(features, limits, "vocabulary_size is too small for the token ids in the records")
 
-    def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
+    def build_inputs(
+        self, params: cfg.DataConfig, input_context: tf.distribute.InputContext | None = None
+    ) -> tf.data.Dataset:
         """Batches of what BertPretrainDataLoader reads: dict of (batch, seq_length) or (batch, predictions)."""
 
-        def parse_weighted(record, weight):
+        def parse_weighted(record: tf.Tensor, weight: tf.Tensor) -> Batch:
             features = self.check_record(record)
             return features | {"masked_lm_weights": features["masked_lm_weights"] * weight}
 
@@ -137,7 +148,7 @@ def checked(features: dict[str, tf.Tensor], limits: dict[str, int], message: str
         return tf.nest.map_structure(tf.identity, features)
 
 
-def _real_sequences(labels) -> tf.Tensor:
+def _real_sequences(labels: Batch) -> tf.Tensor:
     """1 for a sequence, 0 for what fills up an evaluation's last batch: it alone has no masked token that counts."""
     return tf.cast(tf.reduce_any(labels["masked_lm_weights"] > 0, axis=1), tf.float32)
 

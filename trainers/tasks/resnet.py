@@ -2,9 +2,12 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from official.core import config_definitions as cfg
 from official.core import task_factory
 from official.vision.configs import backbones, common
 from official.vision.configs import image_classification as image_config
@@ -29,7 +32,7 @@ class ResnetConfig(image_config.ImageClassificationTask):
 class _SeededParser(classification_input.Parser):
     """tf-models-official's parser with the training crop and flip drawn from a seed that is given to it."""
 
-    def __init__(self, crop: str, **kwargs):
+    def __init__(self, crop: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._crop, self._num_classes = crop, kwargs["num_classes"]
 
@@ -106,7 +109,13 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
         """What trainers.input.files.require_manifest looks for."""
         return {"classes": ("resnet_classification.classes or data_dir", self.task_config.model.num_classes)}
 
-    def build_losses(self, labels, model_outputs, aux_losses=None, weights=None) -> tf.Tensor:
+    def build_losses(
+        self,
+        labels: tf.Tensor,
+        model_outputs: tf.Tensor,
+        aux_losses: Sequence[tf.Tensor] | None = None,
+        weights: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """The cross-entropy and the L2 term; its mean over the replicas is that over all images of the batch.
 
         Args:
@@ -122,7 +131,9 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
         loss = global_mean(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
         return loss + tf.cast(tf.add_n(aux_losses), loss.dtype) if aux_losses else loss
 
-    def forward(self, inputs, model, metrics) -> tf.Tensor:
+    def forward(
+        self, inputs: tuple[tf.Tensor, tf.Tensor], model: tf_keras.Model, metrics: Sequence[tf_keras.metrics.Metric]
+    ) -> tf.Tensor:
         """The loss of a batch, as TwoSampleStep takes it."""
         images, labels = inputs
         labels = tf.one_hot(labels, self.task_config.model.num_classes)
@@ -130,7 +141,12 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
         self.process_metrics(metrics, labels, outputs)
         return self.build_losses(labels, outputs, model.losses)
 
-    def validation_step(self, inputs, model, metrics=None):
+    def validation_step(
+        self,
+        inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+        model: tf_keras.Model,
+        metrics: Sequence[tf_keras.metrics.Metric] | None = None,
+    ) -> dict[str, tf.Tensor]:
         """One batch of images, labels and the images' weights: 0 for those that only fill up the last batch.
 
         Returns:
@@ -144,7 +160,9 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
         loss = self.build_losses(labels, outputs, model.losses, weights)
         return {self.loss: loss, "weight": global_sum(tf.reduce_sum(weights))}
 
-    def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
+    def build_inputs(
+        self, params: cfg.DataConfig, input_context: tf.distribute.InputContext | None = None
+    ) -> tf.data.Dataset:
         """Batches of (images, labels): (batch, height, width, 3), normalized; int32 (batch,).
 
         To evaluate, with float32 weights (batch,), 0 for the images that only fill up the last batch.
@@ -175,7 +193,7 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
             (image, tf.cast(decoded["image/class/label"], tf.int32))
         )
 
-    def _parser(self, params) -> "_SeededParser":
+    def _parser(self, params: image_config.DataConfig) -> "_SeededParser":
         return _SeededParser(
             crop=self.task_config.crop,
             output_size=self.task_config.model.input_size[:2],

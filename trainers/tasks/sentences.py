@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras
+from official.core import config_definitions as cfg
 from official.core import task_factory
 from official.nlp.data import sentence_prediction_dataloader as loaders
 from official.nlp.tasks import sentence_prediction
@@ -12,7 +14,7 @@ from official.nlp.tasks import sentence_prediction
 from trainers.input import order as input_order
 from trainers.schema.tasks import SentencePrediction
 from trainers.tasks import bert, initial_weights
-from trainers.tasks.training_step import TwoSampleStep, global_mean, global_sum
+from trainers.tasks.training_step import Batch, TwoSampleStep, global_mean, global_sum
 
 _WEIGHT = "weight"  # of an example: 0 for what only fills up an evaluation's last batch
 
@@ -48,13 +50,15 @@ class SentencesTask(TwoSampleStep, sentence_prediction.SentencePredictionTask):
         }
         return {name: (f"sentence_prediction.{setting}", value) for name, (setting, value) in said.items()}
 
-    def initialize(self, model) -> None:
+    def initialize(self, model: tf_keras.Model) -> None:
         """Gives the encoder the weights of init_checkpoint, at w."""
         if self.task_config.init_checkpoint:
             given = model.checkpoint_items["encoder"].trainable_variables
             initial_weights.read(self.task_config, model, given, super().initialize)
 
-    def build_losses(self, labels, model_outputs, aux_losses=None) -> tf.Tensor:
+    def build_losses(
+        self, labels: Batch, model_outputs: tf.Tensor, aux_losses: Sequence[tf.Tensor] | None = None
+    ) -> tf.Tensor:
         """The cross-entropy; its mean over the replicas is that over all texts of the batch.
 
         Args:
@@ -68,22 +72,26 @@ class SentencesTask(TwoSampleStep, sentence_prediction.SentencePredictionTask):
         loss = global_mean(tf.reduce_sum(losses * labels[_WEIGHT]), tf.reduce_sum(labels[_WEIGHT]))
         return loss + tf.cast(tf.add_n(aux_losses), loss.dtype) if aux_losses else loss
 
-    def process_metrics(self, metrics, labels, model_outputs) -> None:
+    def process_metrics(
+        self, metrics: Sequence[tf_keras.metrics.Metric], labels: Batch, model_outputs: tf.Tensor
+    ) -> None:
         """The accuracy."""
         for metric in metrics:
             metric.update_state(labels[self.label_field], model_outputs, labels[_WEIGHT])
 
-    def build_metrics(self, training=None) -> list[tf_keras.metrics.Metric]:
+    def build_metrics(self, training: bool | None = None) -> list[tf_keras.metrics.Metric]:
         """The accuracy alone, whatever the number of classes."""
         return [tf_keras.metrics.SparseCategoricalAccuracy(name=self.metric)]
 
-    def forward(self, inputs, model, metrics) -> tf.Tensor:
+    def forward(self, inputs: Batch, model: tf_keras.Model, metrics: Sequence[tf_keras.metrics.Metric]) -> tf.Tensor:
         """The loss of a batch, as TwoSampleStep takes it."""
         outputs = model(inputs, training=True)
         self.process_metrics(metrics, inputs, outputs)
         return self.build_losses(inputs, outputs, model.losses)
 
-    def validation_step(self, inputs, model, metrics=None):
+    def validation_step(
+        self, inputs: Batch, model: tf_keras.Model, metrics: Sequence[tf_keras.metrics.Metric] | None = None
+    ) -> dict[str, tf.Tensor]:
         """As the base class; and "weight", by which the trainer averages it: texts of the global batch."""
         logs = super().validation_step(inputs, model, metrics)
         return logs | {"weight": global_sum(tf.reduce_sum(inputs[_WEIGHT]))}
@@ -98,11 +106,13 @@ class SentencesTask(TwoSampleStep, sentence_prediction.SentencePredictionTask):
         limits = {self.label_field: self.task_config.model.num_classes}
         return bert.checked(features, limits, "classes is too small for the labels in the records")
 
-    def build_inputs(self, params, input_context=None) -> tf.data.Dataset:
+    def build_inputs(
+        self, params: cfg.DataConfig, input_context: tf.distribute.InputContext | None = None
+    ) -> tf.data.Dataset:
         """Batches of input_word_ids, input_mask, input_type_ids (int32 (batch, seq_length)), label_ids (int32) and
         weight (float32), both (batch,)."""
 
-        def parse(record, weight):
+        def parse(record: tf.Tensor, weight: tf.Tensor | float) -> Batch:
             return self.check_record(record) | {_WEIGHT: weight}
 
         if params.is_training:

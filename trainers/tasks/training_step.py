@@ -1,8 +1,14 @@
 """What the two tasks' steps share: losses over the global batch, and Algorithm 2's two samples."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
+import tf_keras
+from official.core import base_task
 
 from trainers.tasks.dropout import sample
+
+Batch = dict[str, tf.Tensor]
 
 
 def global_sum(value: tf.Tensor) -> tf.Tensor:
@@ -21,14 +27,20 @@ def global_mean(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(total, global_sum(count)) * tf.distribute.get_strategy().num_replicas_in_sync
 
 
-class TwoSampleStep:
+class TwoSampleStep(base_task.Task):
     """A task whose training step splits its batch in two where the optimizer is Algorithm 2's. A mixin.
 
     The task provides `forward(inputs, model, metrics)`, which gives the loss: its mean over the replicas is what is
     minimized.
     """
 
-    def train_step(self, inputs, model, optimizer, metrics):
+    def train_step(
+        self,
+        inputs: object,
+        model: tf_keras.Model,
+        optimizer: tf_keras.optimizers.Optimizer,
+        metrics: Sequence[tf_keras.metrics.Metric],
+    ) -> dict[str, tf.Tensor]:
         """One step on this replica's part of the batch; {loss name: this replica's loss}."""
         if getattr(optimizer, "adaptive", None) != "algorithm2":
             return super().train_step(inputs, model, optimizer, metrics)
@@ -45,7 +57,7 @@ class TwoSampleStep:
         return {self.loss: tf.add_n(losses) / 2}
 
 
-def _halves(inputs) -> list:
+def _halves(inputs: object) -> list:
     """The first and the second half of a batch of any structure."""
     size = tf.nest.flatten(inputs)[0].shape[0]
     if size is None or size % 2:
