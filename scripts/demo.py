@@ -91,10 +91,10 @@ def comparison(here: dict[str, str], there: dict[str, str]) -> str:
     Args:
       here, there: The value of each run, from 0 to 1, as runs.csv has it, by the name of its directory.
     """
-    lines = [("validation accuracy at the end, %", "here", "committed", "")]
+    lines = [["validation accuracy at the end, %", "here", "committed", ""]]
     for run in RUNS:
         values = [_percent(found.get(run.name)) for found in (here, there)]
-        lines.append((run.label, *values, "" if here.get(run.name) == there.get(run.name) else "differs"))
+        lines.append([run.label, *values, "" if here.get(run.name) == there.get(run.name) else "differs"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -117,7 +117,8 @@ def _percent(value: str | None) -> str:
 
 def _train_all() -> int:
     """Runs them, SIDE_BY_SIDE at a time; the exit status of the first that fails, or 0."""
-    waiting, running, failed, shown = list(RUNS), {}, 0, time.monotonic()
+    waiting, failed, shown = list(RUNS), 0, time.monotonic()
+    running: dict[str, subprocess.Popen] = {}
     while (waiting and not failed) or running:
         while not failed and len(running) < SIDE_BY_SIDE and (ready := next(filter(_is_ready, waiting), None)):
             waiting.remove(ready)
@@ -152,12 +153,12 @@ def _is_ready(run: Run) -> bool:
     """Whether the weights that it starts from are there, whole: the run's list of checkpoints names them."""
     if run.source is None:
         return True
-    written = (ROOT / _source(run)).with_name("checkpoint")
-    return written.exists() and f'"{_source(run).name}"' in written.read_text()
+    source = _checkpoint(*run.source)
+    written = (ROOT / source).with_name("checkpoint")
+    return written.exists() and f'"{source.name}"' in written.read_text()
 
 
-def _source(run: Run) -> pathlib.Path:
-    name, step = run.source
+def _checkpoint(name: str, step: int) -> pathlib.Path:
     return pathlib.Path(_RUNS_DIR.value) / name / f"ckpt-{step // _SHORTER.value}"
 
 
@@ -169,7 +170,7 @@ def _last_line(name: str) -> str:
 
 def _command(run: Run) -> list[str]:
     bindings = [f"train_steps={run.steps // _SHORTER.value}", *run.bindings]
-    bindings += [f"bert_pretraining.init_checkpoint='{_source(run)}'"] if run.source else []
+    bindings += [f"bert_pretraining.init_checkpoint='{_checkpoint(*run.source)}'"] if run.source else []
     return [
         *(sys.executable, "-m", "trainers.train", f"--gin_file=configs/laptop/{run.experiment}.gin", "--seed=0"),
         *("--threads=1", f"--model_dir={_RUNS_DIR.value}/{run.name}"),

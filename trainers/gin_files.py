@@ -56,7 +56,7 @@ def load(gin_file: str, bindings: list[str], seed: int | None = None) -> Experim
     return read(gin_file, [*bindings, *seeded], Experiment.from_gin, known)
 
 
-def read(gin_file: str, bindings: list[str], root: Callable[[], Root], known: str) -> Root:
+def read(gin_file: str, bindings: list[str], root: Callable[..., Root], known: str) -> Root:
     """What a gin file describes.
 
     Args:

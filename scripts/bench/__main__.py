@@ -11,6 +11,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -95,15 +96,15 @@ def measure(model: str, rounds: int, warm_up: int) -> list[dict]:
     return rows
 
 
-def _step(optimizer, variables) -> Callable:
+def _step(optimizer: Any, variables: Any) -> Callable:
     @tf.function
-    def step(gradients):
+    def step(gradients: Any) -> None:
         optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
 
     return step
 
 
-def _state(optimizer, variables) -> list[tf.Variable]:
+def _state(optimizer: Any, variables: Any) -> list[tf.Variable]:
     """What the optimizer keeps; a legacy optimizer's hyperparameters are Python numbers and count as nothing."""
     own = optimizer.variables
     own = own() if callable(own) else own

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Any
 
 from data import vocabulary
 from data.errors import InputError
@@ -33,7 +35,7 @@ def _official(case: dict) -> dict:
     from official.nlp.data import create_pretraining_data as script
     from official.nlp.tools import tokenization
 
-    def run():
+    def run() -> Any:
         tokenizer = tokenization.FullTokenizer(case["vocabulary"], do_lower_case=True)
         instances = script.create_training_instances(
             [case["lines"]],
@@ -57,7 +59,7 @@ def _ours(case: dict) -> dict:
     from data.bert import build as bert_build
     from data.bert import sources as bert_sources
 
-    def run():
+    def run() -> Any:
         units = bert_sources.list_units(None, None, case["books"])
         options = bert_build.Options(
             dupe_factor=case.get("passes", 1),
@@ -82,7 +84,7 @@ def _ours(case: dict) -> dict:
 def _reading(case: dict) -> dict:
     from data.bert import sources as bert_sources
 
-    def run():
+    def run() -> Any:
         units = bert_sources.list_units(case["dump"], None, None)
         texts = [document.text for unit in units for document in bert_sources.documents(unit)]
         return {"words": sum(len(text.split()) for text in texts)}
@@ -90,7 +92,7 @@ def _reading(case: dict) -> dict:
     return _timed(run)
 
 
-def _timed(run) -> dict:
+def _timed(run: Callable[[], dict]) -> dict:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)

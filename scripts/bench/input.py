@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from typing import Any
 
 import tensorflow as tf
 from official.core import exp_factory, task_factory
@@ -62,7 +63,7 @@ def _default(pattern: str) -> tf.data.Dataset:
 def _decoder(pattern: str) -> tf.data.Dataset:
     """Batches of one number of each image, decoded in full."""
 
-    def decode(record):
+    def decode(record: Any) -> Any:
         feature = tf.io.FixedLenFeature((), tf.string)
         encoded = tf.io.parse_single_example(record, {"image/encoded": feature})["image/encoded"]
         return tf.io.decode_jpeg(encoded, channels=3)[0, 0, 0]

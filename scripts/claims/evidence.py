@@ -126,7 +126,7 @@ def erratum(number: int, ours: str, verdict: str = "corrected") -> Evidence:
         for file, name in tests:
             if f"def {name}(" not in (ROOT / _TESTS / file).read_text(encoding="utf-8"):
                 raise InputError(f"docs/errata.md, {number}: there is no test {file}::{name}; correct the name")
-        if not tests:
+        if not entry or not tests:
             raise InputError(f"docs/errata.md, {number}: names no test")
         command = "python -m pytest " + " ".join(f"{_TESTS}/{file}::{name}" for file, name in tests)
         link = f"errata.md#{markdown.anchor(entry[1])}"

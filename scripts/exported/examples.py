@@ -1,5 +1,7 @@
 """A run's data as arrays: what its programs draw batches from, and the batches that are evaluated."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -12,7 +14,7 @@ from trainers.input.files import list_files
 _AT_ONCE = 4096  # records
 
 
-def training(experiment: Experiment, task) -> tuple[dict[str, np.ndarray], dict]:
+def training(experiment: Experiment, task: Any) -> tuple[dict[str, np.ndarray], dict]:
     """The training set, and the rule by which a program makes batches of it.
 
     Returns:
@@ -28,7 +30,7 @@ def training(experiment: Experiment, task) -> tuple[dict[str, np.ndarray], dict]
     return _images(experiment, task)
 
 
-def evaluation(task, data) -> dict[str, np.ndarray]:
+def evaluation(task: Any, data: Any) -> dict[str, np.ndarray]:
     """All batches of a split, stacked, by the names of lowering.Lowered's inputs; in their smallest exact types."""
     batches = [tf.nest.flatten(batch) for batch in task.build_inputs(data)]
     arrays = [_smallest(np.stack([tensor.numpy() for tensor in column])) for column in zip(*batches, strict=True)]
@@ -36,8 +38,9 @@ def evaluation(task, data) -> dict[str, np.ndarray]:
     return dict(zip(sorted(spec) if isinstance(spec, dict) else ("images", "labels", "weights"), arrays, strict=True))
 
 
-def _text(experiment: Experiment, task) -> tuple[dict[str, np.ndarray], dict]:
-    settings, special = experiment.task, Special()
+def _text(experiment: Experiment, task: Any) -> tuple[dict[str, np.ndarray], dict]:
+    settings: Any = experiment.task  # BertPretraining
+    special = Special()
     records = tf.data.TFRecordDataset(list_files(task.task_config.train_data.input_path))
     parts = []
     for batch in records.map(task.check_record, num_parallel_calls=tf.data.AUTOTUNE).batch(_AT_ONCE):
@@ -70,8 +73,8 @@ def _text(experiment: Experiment, task) -> tuple[dict[str, np.ndarray], dict]:
     return {"tokens": tokens}, rule
 
 
-def _images(experiment: Experiment, task) -> tuple[dict[str, np.ndarray], dict]:
-    settings = experiment.task
+def _images(experiment: Experiment, task: Any) -> tuple[dict[str, np.ndarray], dict]:
+    settings: Any = experiment.task  # ResnetClassification
     if settings.crop != "none" or not settings.small_images:
         raise InputError("resnet_classification.crop: images that are cropped or resized are not exported; use 'none'")
     records = tf.data.TFRecordDataset(list_files(task.task_config.train_data.input_path))

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 from absl import flags
 
@@ -35,7 +36,9 @@ def define_flags() -> None:
     flags.DEFINE_string("exporter", ".venv/exported/bin/python", "The Python that has jax.")
 
 
-def export(experiment: Experiment, config: str, command: str, output: pathlib.Path, precision: str, exporter: str):
+def export(
+    experiment: Experiment, config: str, command: str, output: pathlib.Path, precision: str, exporter: str
+) -> None:
     """Writes the bundle of a run into a new folder, or in the place of an older bundle.
 
     Args:
@@ -116,7 +119,7 @@ def _programs(work: dict, modules: dict[str, bytes], folder: pathlib.Path, expor
     return sorted(folder.glob("*.jax"))
 
 
-def _pattern(task, split: str) -> str:
+def _pattern(task: Any, split: str) -> str:
     return getattr(task, f"{split}_data").input_path
 
 
@@ -124,9 +127,10 @@ def _refuse_what_is_not_exported(experiment: Experiment) -> None:
     task = experiment.task
     if not task.paper_run:
         raise InputError(f"experiment.task = @{task.gin_name}() is not exported; BERT's pretraining and the ResNet are")
-    wanted = {"experiment.strategy": (experiment.strategy, "one_device"), "experiment.norms": (experiment.norms, False)}
-    for name, value in (("next_sentence", False), ("target", None), ("recalibration_batches", 0)):
-        wanted[f"{task.gin_name}.{name}"] = (getattr(task, name, value), value)
+    wanted: dict[str, tuple[object, object]] = {"experiment.strategy": (experiment.strategy, "one_device")}
+    wanted["experiment.norms"] = (experiment.norms, False)
+    absent: dict[str, object] = {"next_sentence": False, "target": None, "recalibration_batches": 0}
+    wanted |= {f"{task.gin_name}.{name}": (getattr(task, name, value), value) for name, value in absent.items()}
     for name, (found, only) in wanted.items():
         if found != only:
             raise InputError(f"{name} = {found!r} is not exported; it has to be {only!r}")

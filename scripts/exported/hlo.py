@@ -4,6 +4,7 @@ As jax2tf.call_tf lowers a TensorFlow function, but for functions that write var
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -43,7 +44,7 @@ def as_function(module: bytes, signature: dict, precision: str) -> Callable[[dic
 
 
 @_call_p.def_abstract_eval
-def _results(*given, module, results, precision):
+def _results(*given: Any, module: Any, results: Any, precision: Any) -> Any:
     del given, module, precision
     return [core.ShapedArray(shape, np.dtype(dtype)) for shape, dtype in results]
 
@@ -59,7 +60,7 @@ def _converted(module: bytes, precision: str, own_generator: bool) -> ir.Module:
     asked = ir.Attribute.parse(f"#stablehlo<precision {precision}>")
     copies = []
 
-    def visit(operation):
+    def visit(operation: Any) -> Any:
         if operation.name == "mhlo.copy":
             copies.append(operation)
         elif operation.name in _PRODUCTS:
@@ -83,7 +84,7 @@ def _converted(module: bytes, precision: str, own_generator: bool) -> ir.Module:
     return converted
 
 
-def _lower(context, *given, module, results, precision, own_generator):
+def _lower(context: Any, *given: Any, module: Any, results: Any, precision: Any, own_generator: Any) -> Any:
     del results
     converted = _converted(module, precision, own_generator)
     types = ir.SymbolTable(converted.operation)["main"].type.results

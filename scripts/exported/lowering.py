@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import tempfile
+from typing import Any
 
 import tensorflow as tf
 from official.core import task_factory
@@ -47,31 +48,31 @@ class Lowered:
         """Where the number of steps is."""
         return next(path for path, v in self.variables.items() if v is self.trainer.global_step)
 
-    def function(self, name: str):
+    def function(self, name: str) -> Any:
         """The jit-compiled TensorFlow function that was lowered under a name, on the variables."""
         return self._functions[name]
 
-    def _lower_all(self, config) -> None:
+    def _lower_all(self, config: Any) -> None:
         trainer = self.trainer
 
         @tf.function(jit_compile=True)
-        def step(inputs):
+        def step(inputs: Any) -> None:
             trainer.train_step(iter([inputs]))
 
         @tf.function(jit_compile=True)
-        def evaluate(inputs):
+        def evaluate(inputs: Any) -> None:
             trainer.eval_step(iter([inputs]))
 
         @tf.function(jit_compile=True)
-        def trained():
+        def trained() -> Any:
             return trainer.train_loop_end()
 
         @tf.function(jit_compile=True)
-        def evaluated():
+        def evaluated() -> Any:
             return {metric.name: metric.result() for metric in [*trainer.validation_metrics, trainer.validation_loss]}
 
         @tf.function(jit_compile=True)
-        def at_w():
+        def at_w() -> Any:
             return trainer.optimizer.iterates(trainer.model.trainable_variables)
 
         self._functions = {"step": step, "evaluate": evaluate, "trained": trained, "evaluated": evaluated}
@@ -88,7 +89,7 @@ class Lowered:
             ):
                 entry[0] = by_variable[id(variable)]
 
-    def _lower(self, name: str, function, *inputs) -> None:
+    def _lower(self, name: str, function: Any, *inputs: Any) -> None:
         flat = tf.nest.flatten(inputs)
         concrete = function.get_concrete_function(*inputs)
         # Only now: tf_keras's legacy optimizers make their slots in the first trace.
@@ -121,7 +122,7 @@ class Lowered:
         self.variables |= dict(captured)
 
 
-def _trainer(experiment: Experiment, task) -> IterateTrainer:
+def _trainer(experiment: Experiment, task: Any) -> IterateTrainer:
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         directory, batch = pathlib.Path(folder), experiment.config.task.train_data.global_batch_size
         log = MetricsLog(directory / "metrics.csv", 0, batch)
@@ -130,13 +131,13 @@ def _trainer(experiment: Experiment, task) -> IterateTrainer:
     return trainer
 
 
-def _example(task, data):
+def _example(task: Any, data: Any) -> Any:
     """A batch of the shapes and types that the task's input gives."""
     spec = task.build_inputs(data).element_spec
     return tf.nest.map_structure(lambda tensor: tf.zeros(tensor.shape, tensor.dtype), spec)
 
 
-def _names(*inputs) -> list[str]:
+def _names(*inputs: Any) -> list[str]:
     """Of the flat inputs; TensorFlow sorts those of a dict."""
     if not inputs:
         return []
@@ -144,7 +145,7 @@ def _names(*inputs) -> list[str]:
     return sorted(batch) if isinstance(batch, dict) else ["images", "labels", "weights"][: len(tf.nest.flatten(batch))]
 
 
-def paths(**roots) -> dict[int, tuple[str, tf.Variable]]:
+def paths(**roots: Any) -> dict[int, tuple[str, tf.Variable]]:
     """(path, variable) of every variable below these objects, as a checkpoint of them has it, by the id of its handle.
 
     Names of variables are not unique; paths are.
@@ -167,9 +168,9 @@ def _of_run(trainer: IterateTrainer) -> dict[int, tuple[str, tf.Variable]]:
     return found
 
 
-def _described(shape) -> list:
+def _described(shape: Any) -> list:
     return [_DTYPES[shape.element_type], list(shape.dimensions)]
 
 
-def _described_tensor(tensor) -> list:
+def _described_tensor(tensor: Any) -> list:
     return [tensor.dtype.name, list(tensor.shape)]

@@ -7,6 +7,7 @@ beside them. One file serves CPUs, NVIDIA's GPUs and TPUs.
 import json
 import pathlib
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -38,29 +39,29 @@ def programs(work: dict, modules: dict[str, bytes]) -> dict[str, tuple]:
     examples = next(iter(work["data"].values()))[1][0]
     draw = drawing.drawing(work["rule"], seed, examples, batch_size)
 
-    def batch(data, number):
+    def batch(data: Any, number: Any) -> Any:
         epoch = drawing.epoch_of(number, examples, batch_size)
         return draw(data, drawing.order(seed, epoch, examples), number)
 
-    def step(state, batch):
+    def step(state: Any, batch: Any) -> Any:
         return state | lowered["step"](batch, state)[1]
 
-    def steps(state, data, start, count):
+    def steps(state: Any, data: Any, start: Any, count: Any) -> Any:
         last = drawing.epoch_of(start + count - 1, examples, batch_size)
         of_epoch = examples // batch_size
 
-        def epoch(number, state):
+        def epoch(number: Any, state: Any) -> Any:
             order = drawing.order(seed, number, examples)
             first, stop = (lax.max(start, number * of_epoch), lax.min(start + count, (number + 1) * of_epoch))
             return lax.fori_loop(first, stop, lambda i, state: step(state, draw(data, order, i)), state)
 
         return lax.fori_loop(drawing.epoch_of(start, examples, batch_size), last + 1, epoch, state)
 
-    def trained(state):
+    def trained(state: Any) -> Any:
         returned, written = lowered["trained"]({}, state)
         return returned, state | written
 
-    def evaluate(weights, batch):
+    def evaluate(weights: Any, batch: Any) -> Any:
         return lowered["evaluate"](batch, weights)[1]
 
     shapes = {path: jax.ShapeDtypeStruct(shape, dtype) for path, (dtype, shape) in work["variables"].items()}

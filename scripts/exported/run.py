@@ -10,7 +10,8 @@ import pathlib
 import shlex
 import sys
 import time
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from data.errors import InputError
 from scripts.exported.bundle import Bundle
@@ -96,7 +97,13 @@ def _run(arguments: argparse.Namespace, interruption: Interruption) -> ExitStatu
         directory.close()
 
 
-def _train(run, directory: ExportedDirectory, interruption: Interruption, say, arguments) -> ExitStatus:
+def _train(
+    run: Any,
+    directory: ExportedDirectory,
+    interruption: Interruption,
+    say: Callable[[str], None],
+    arguments: argparse.Namespace,
+) -> ExitStatus:
     from scripts.exported.training import Diverged
 
     def last_words(name: str) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 import textwrap
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -64,7 +65,7 @@ def draw(title: str, nigt: tuple[float, ...], rows: list[Row], margin: float) ->
                 axes.plot(edge, height, "<", ms=6, color=colour)
             lost = f", {row.diverged} diverged" if row.diverged else ""
             text = f"{gap:+.2f}, {row.word}".replace("-", "−") if row.accuracy else row.word
-            place = {"transform": axes.get_yaxis_transform(), "va": "center"}
+            place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
             axes.text(1.02, height, text + lost, color=colour if row.word != "undecided" else "0.35", **place)
         axes.set_yticks(range(len(rows)), [row.name for row in rows])
         axes.set(ylim=(-0.6, len(rows) - 0.4), xlabel=f"accuracy minus NIGT's mean of {zero:.2f} % [points]")

@@ -237,7 +237,7 @@ def _order(row: dict) -> tuple:
     return phase, row["task"], row["scale"], row["optimizer"], float(row["eta0"]), int(row["seed"]), row["run_id"]
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 

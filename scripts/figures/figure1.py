@@ -10,6 +10,7 @@ import os
 import pathlib
 import string
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 from absl import flags
@@ -126,7 +127,9 @@ def load(results_dir: str | os.PathLike, partial: bool = False) -> Results:
     starts = pd.Series([start_of(row) for row in rows], index=runs.index, dtype=object)
     start = _first_start(runs, starts)
     source = source_of(start, rows) if start else None
-    before = _curve(source["run_id"], source["metric"], curves).loc[: start[1]] if source else pd.Series(dtype=float)
+    before = pd.Series(dtype=float)
+    if start and source:
+        before = _curve(source["run_id"], source["metric"], curves).loc[: start[1]]
     lines = {}
     for panel in PANELS:
         for optimizer in ("nigt", panel.task.baseline):
@@ -137,7 +140,7 @@ def load(results_dir: str | os.PathLike, partial: bool = False) -> Results:
                 own = own[(own.phase == "final") & (starts[own.index].isna() | (not panel.is_paper_s))]
             if len(own):
                 line = _line(directory, own, curves)
-                lines[panel.name, optimizer] = _moved(line, start[1], before) if panel.is_continued else line
+                lines[panel.name, optimizer] = _moved(line, start[1], before) if panel.is_continued and start else line
             elif not partial and panel.is_paper_s:
                 raise InputError(
                     f"{directory / 'runs.csv'}: no final run of {panel.name} {optimizer}: train it "
@@ -157,7 +160,7 @@ def draw(results_dir: str | os.PathLike, partial: bool = False) -> Figure:
     drawn = {panel for panel, _ in results.lines}
     names = [panel.name for panel in PANELS if panel.is_paper_s or panel.name in drawn] + ["paper"]
     is_wide = len(names) % 2  # the paper's fills a row
-    mosaic = [(names[place : place + 2] * 2)[:2] for place in range(0, len(names), 2)]
+    mosaic: list[Any] = [(names[place : place + 2] * 2)[:2] for place in range(0, len(names), 2)]
     height, ratios = 3.3 * len(mosaic) - 1.4 * is_wide, [2] * (len(mosaic) - is_wide) + [1] * is_wide
     with style.figure((style.WIDTH, height), layout={"wspace": 0.05, "hspace": 0.05}) as figure:
         axes = figure.subplot_mosaic(mosaic, height_ratios=ratios)
@@ -205,8 +208,8 @@ def in_words(results_dir: str | os.PathLike, partial: bool = False) -> str:
     results, lines = load(results_dir, partial), []
     for panel in PANELS:
         own = [results.lines.get((panel.name, optimizer)) for optimizer in ("nigt", panel.task.baseline)]
-        if all(line is not None and line.accuracy.size for line in own):
-            nigt, other = (line.accuracy.iloc[-1].mean() for line in own)
+        if len(ends := [line.accuracy.iloc[-1].mean() for line in own if line and line.accuracy.size]) == 2:
+            nigt, other = ends
             gap = f"{abs(nigt - other):.2f} points {'above' if nigt > other else 'below'}"
             told = f"NIGT ends at {nigt:.2f} %, {gap} {OPTIMIZERS[panel.task.baseline]}'s {other:.2f} %."
             lines.append(f"- {_title(panel, results)}: {told}")
@@ -250,7 +253,8 @@ def _line(directory: pathlib.Path, runs: pd.DataFrame, curves: pd.DataFrame) -> 
     twice = runs.seed[runs.seed.duplicated()]
     if len(twice):
         raise InputError(f"{name} have seed {twice.iloc[0]} more than once; keep one row of it")
-    seeds = {}
+    seeds: dict[int, pd.Series] = {}
+    run: Any
     for run in runs.itertuples():
         if run.status != "ok":
             continue
@@ -282,9 +286,13 @@ def _draw_panel(axes: Axes, panel: Panel, results: Results) -> None:
         axes.text(0.5, 0.5, "no runs yet", transform=axes.transAxes, ha="center", va="center", color="0.5")
         return
     if panel.is_continued and results.before.size:
-        look = {"color": style.COLOURS["other"], "ls": "--", "lw": 1.6, "zorder": 1}
+        look: dict[str, Any] = {"color": style.COLOURS["other"], "ls": "--", "lw": 1.6, "zorder": 1}
         axes.plot(results.before.index, results.before.to_numpy(), **look)
-        place = {"transform": axes.transAxes, "ha": "left", "va": "top"}  # accuracy rises: above its start is room
+        place: dict[str, Any] = {
+            "transform": axes.transAxes,
+            "ha": "left",
+            "va": "top",
+        }  # accuracy rises: above its start is room
         axes.text(0.03, 0.96, "dashed: the run\nthey start from", color="0.35", **place)
     for zorder, (name, line) in zip((3, 2), lines.items(), strict=True):  # NIGT above the baseline
         if line is not None:
@@ -314,7 +322,7 @@ def _draw_paper(axes: Axes) -> None:
         points = task.paper_final
         for optimizer, value in points.items():
             ours = optimizer == "nigt"
-            look = {"color": style.COLOURS["nigt" if ours else "baseline"], "zorder": 3}
+            look: dict[str, Any] = {"color": style.COLOURS["nigt" if ours else "baseline"], "zorder": 3}
             axes.plot(value, height, "o", ms=7, **look)
             look |= {"textcoords": "offset points", "ha": "center", "va": "bottom" if ours else "top"}
             axes.annotate(f"{OPTIMIZERS[optimizer]} {value:.2f} %", (value, height), (0, 5 if ours else -5), **look)

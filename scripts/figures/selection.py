@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Slope:
     last: int
 
 
-def pick(records: Sequence[Record], **fields) -> list[Record]:
+def pick(records: Sequence[Record], **fields: Any) -> list[Record]:
     """The records with these fields, by T.
 
     Raises:
@@ -39,7 +39,7 @@ def pick(records: Sequence[Record], **fields) -> list[Record]:
     return sorted(chosen, key=lambda r: r.T)
 
 
-def one(records: Sequence[Record], **fields) -> Record:
+def one(records: Sequence[Record], **fields: Any) -> Record:
     """The single record with these fields.
 
     Raises:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -35,7 +36,7 @@ _STYLE: dict = {
 
 
 @contextlib.contextmanager
-def figure(size: tuple[float, float], dpi: int = DPI, layout: dict | None = None, **style) -> Iterator[Figure]:
+def figure(size: tuple[float, float], dpi: int = DPI, layout: dict | None = None, **style: Any) -> Iterator[Figure]:
     """A new figure; what is added to it inside has the common style, whatever the reader's own matplotlibrc says.
 
     Args:

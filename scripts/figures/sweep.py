@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import re
+from typing import Any
 
 import pandas as pd
 from absl import flags
@@ -106,7 +107,7 @@ def in_words(results_dir: str | os.PathLike) -> str:
     table, lines = best(results_dir), []
     for _, name in _panels(table):
         own = table[(table.panel == name) & table.selection.notna()]
-        found = [each.loc[each.selection.idxmax()] for each in (own, own[own.optimizer == "nigt"]) if len(each)]
+        found = [each.iloc[int(each.selection.argmax())] for each in (own, own[own.optimizer == "nigt"]) if len(each)]
         told = [
             f"{OPTIMIZERS.get(point.optimizer, point.optimizer)} {point.selection:.2f} % at η₀ = {point.eta0:g}"
             for point in found[: 1 if found and found[0].optimizer == "nigt" else 2]
@@ -149,9 +150,10 @@ def _draw_panel(axes: Axes, title: str, baseline: str, table: pd.DataFrame) -> N
     )
     axes.minorticks_off()
     starts = []
+    optimizer: Any
     for optimizer, own in table.groupby("optimizer"):
         role = optimizer if optimizer == "nigt" else "baseline" if optimizer == baseline else "other"
-        look = {"color": style.COLOURS[role], "lw": 1.0 if role == "other" else 2.0}
+        look: dict[str, Any] = {"color": style.COLOURS[role], "lw": 1.0 if role == "other" else 2.0}
         look["zorder"] = {"nigt": 4, "baseline": 3, "other": 2}[role]
         axes.plot(own.eta0, own.selection, "o-", ms=3.5, **look)
         drawn = own.assign(height=own.selection.fillna(bottom))
@@ -161,12 +163,13 @@ def _draw_panel(axes: Axes, title: str, baseline: str, table: pd.DataFrame) -> N
         lost = own[own.selection.isna()]
         if len(lost):  # else the layout would see an unclipped line at the canvas' corner
             axes.plot(lost.eta0, [bottom] * len(lost), "x", ms=6, mew=look["lw"], clip_on=False, **look | {"lw": 0})
-        name, text = OPTIMIZERS.get(optimizer, optimizer), {"color": "0.35" if role == "other" else look["color"]}
+        name = OPTIMIZERS.get(optimizer, optimizer)
+        text: dict[str, Any] = {"color": "0.35" if role == "other" else look["color"]}
         if own.eta0.iloc[0] == low:
             starts.append((drawn.height.iloc[0], name, text))
         else:
-            highest = drawn.loc[drawn.height.idxmax()]
-            place = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 8.5}
+            highest = drawn.iloc[int(drawn.height.argmax())]
+            place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 8.5}
             axes.annotate(name, (highest.eta0, highest.height), (0, 4), **place, **text)
     _name_starts(axes, low, sorted(starts, key=lambda start: start[0]))
 

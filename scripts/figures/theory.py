@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -46,8 +46,8 @@ def momentum(records: Sequence[Record]) -> Figure:
         for method in ("nsgd", "nsgdm", "nigt"):
             own = _rate_records(records, "cos", "skewed", method, "last_grad_norm")
             _line(right, own, method, f"{LABELS[method]}: slope {_signed(slope(own).value)}")
-        plateau = problems.oracle("cos", "skewed", 2.0).plateau
-        right.axhline(plateau, color="0.4", linestyle=":", linewidth=1, label="predicted: σ√(p/(1 − p))")
+        skewed: Any = problems.oracle("cos", "skewed", 2.0)
+        right.axhline(skewed.plateau, color="0.4", linestyle=":", linewidth=1, label="predicted: σ√(p/(1 − p))")
         _scales(right, "$T$", _LAST)
         right.set(title=f"{problem('cos', 'skewed')} (p = 0.1)", ylim=(0.004, 1))
         right.legend(loc="lower left")
@@ -151,14 +151,14 @@ def _drift_panel(axes: Axes, records: Sequence[Record]) -> None:
     axes.legend(loc="lower right")
 
 
-def _rate_records(records, objective: str, noise: str, method: str, quantity: str) -> list[Record]:
+def _rate_records(records: Sequence[Record], objective: str, noise: str, method: str, quantity: str) -> list[Record]:
     return pick(records, experiment="rates", objective=objective, noise=noise, method=method, quantity=quantity)
 
 
-def _line(axes: Axes, own: Iterable[Record], method: str, label: str, across: str = "T", **changes):
+def _line(axes: Axes, own: Iterable[Record], method: str, label: str, across: str = "T", **changes: Any) -> Any:
     """Values with two standard errors over T, or over another field."""
     own = sorted(own, key=lambda r: getattr(r, across))
-    look = {"marker": "o", "markersize": 3, "color": COLOURS[method], "label": label} | changes
+    look: dict[str, Any] = {"marker": "o", "markersize": 3, "color": COLOURS[method], "label": label} | changes
     return axes.errorbar([getattr(r, across) for r in own], [r.value for r in own], [2 * r.stderr for r in own], **look)
 
 

@@ -12,6 +12,9 @@ import sys
 import tempfile
 import time
 import traceback
+import types
+from collections.abc import Callable
+from typing import Self
 
 from absl import app, flags
 
@@ -66,7 +69,7 @@ class Soak:
             found = [f"exit status {done.status}"] if done.status else kills.differences(reference, directory)
             assert not found, f"{found[:3]}"
 
-    def fault(self, fault) -> None:
+    def fault(self, fault: Callable) -> None:
         """Tries one of scripts.soak.faults."""
         folder = self._folder / f"{fault.__name__}-{self.tried[f'fault: {fault.__name__}']}"
         folder.mkdir()
@@ -109,7 +112,7 @@ class Soak:
             self._references.add(directory)
         return directory
 
-    def _judging(self, what: str, files: pathlib.Path):
+    def _judging(self, what: str, files: pathlib.Path) -> "_Judging":
         return _Judging(self, what, files)
 
 
@@ -119,10 +122,12 @@ class _Judging:
     def __init__(self, soak: Soak, what: str, files: pathlib.Path):
         self._soak, self._what, self._files = soak, what, files
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, trace) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> bool:
         if error is None:
             shutil.rmtree(self._files, ignore_errors=True)
             return False
@@ -145,7 +150,7 @@ def main(argv: list[str]) -> int:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="soak-"))
     soak, begun = Soak(folder, pathlib.Path(values.data_dir).resolve(), seed), time.monotonic()
     generator = random.Random(seed + 1)
-    rounds = [(soak.kill, name, KILLS) for name in RUNS] + [
+    rounds: list[tuple] = [(soak.kill, name, KILLS) for name in RUNS] + [
         (soak.fault, fault) for fault in faults.FAULTS + sweeps.FAULTS + engines.FAULTS
     ]
     rounds += [(soak.slips, SLIPS)] * 3

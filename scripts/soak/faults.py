@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from scripts.soak.forked import Run, arguments
 from trainers.checkout import ROOT
 
 STEPS, INTERVAL = 60, 20
-SETTINGS = dict(
+SETTINGS: dict[str, Any] = dict(
     train_steps=STEPS,
     validation_interval=INTERVAL,
     experiment__steps_per_loop=5,
@@ -48,7 +49,14 @@ class Case:
     reference: pathlib.Path
     generator: random.Random
 
-    def start(self, directory: str = "run", name: str = "bert_nigt", user=None, data=None, **bindings) -> Run:
+    def start(
+        self,
+        directory: str = "run",
+        name: str = "bert_nigt",
+        user: tuple[int, int] | None = None,
+        data: pathlib.Path | None = None,
+        **bindings: Any,
+    ) -> Run:
         """Starts a run in a directory of the folder."""
         argv = arguments(name, self.folder / directory, data or self.data, **(SETTINGS | bindings))
         number = len(list(self.folder.glob("*.out")))

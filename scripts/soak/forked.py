@@ -9,13 +9,15 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from trainers.checkout import ROOT
 from trainers.schema.tasks import TASKS
 
 _FOLDERS = {"bert": "manuals", "resnet": "images", "sentences": "services"}
 # Small models: these runs are about what is kept, not about what is learnt.
-_SMALL = {
+_SMALL: dict[str, dict[str, object]] = {
     "bert": {
         "batch_size": 4,
         "bert_pretraining.hidden_size": 32,
@@ -43,7 +45,7 @@ _SMALL = {
 
 
 def arguments(
-    name: str, directory: pathlib.Path, data: pathlib.Path, mode: str = "train_and_eval", **bindings
+    name: str, directory: pathlib.Path, data: pathlib.Path, mode: str = "train_and_eval", **bindings: Any
 ) -> list[str]:
     """The command line of a small run.
 
@@ -55,7 +57,7 @@ def arguments(
       **bindings: Further gin bindings; a dot in a name is written as two underscores.
     """
     task, optimizer = name.split("_")
-    settings = {f"{TASKS[task].gin_name}.data_dir": repr(str(data / _FOLDERS[task]))} | _SMALL[task]
+    settings: dict[str, object] = {f"{TASKS[task].gin_name}.data_dir": repr(str(data / _FOLDERS[task]))} | _SMALL[task]
     if name == "resnet_nigt":
         settings["warmup_polynomial_decay.warmup_steps"] = 5
     settings |= {key.replace("__", "."): value for key, value in bindings.items()}
@@ -110,7 +112,7 @@ class Run:
             raise TimeoutError(f"{self.output}: no end within {seconds} s")
         return self._process.exitcode
 
-    def wait_for(self, condition, seconds: float = 300, every: float = 0.02) -> bool:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 300, every: float = 0.02) -> bool:
         """Waits until condition() holds; False if the run ends before."""
         end = time.monotonic() + seconds
         while self.alive:
@@ -145,7 +147,7 @@ def _text(path: pathlib.Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def _context():
+def _context() -> Any:
     context = multiprocessing.get_context("forkserver")
     # The server does not get this process's sys.path, and passes over a module that it does not find.
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]

@@ -6,6 +6,7 @@ import json
 import pathlib
 import random
 import signal
+from collections.abc import Callable
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def _wait_for_the_moment(run: Run, kind: str, step: int, interval: int, generato
     return run.wait_for(lambda: _is_writing(run.directory), every=0.002) and _pause(run, generator.uniform(0, 0.02))
 
 
-def _pause(run: Run, seconds: float, until=lambda: False) -> bool:
+def _pause(run: Run, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
     """Waits so long, or until a condition holds; False if the run ends before."""
     try:
         return run.wait_for(until, seconds, every=0.002)

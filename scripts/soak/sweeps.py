@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 from scripts.soak import kills
 from scripts.soak.faults import INTERVAL, SETTINGS, STEPS, Case
@@ -39,7 +40,7 @@ def locked_database(case: Case) -> None:
 
 
 @contextlib.contextmanager
-def _sweep(case: Case):
+def _sweep(case: Case) -> Iterator[tuple[subprocess.Popen, pathlib.Path]]:
     """Two workers and one point, the reference's; at the end, its run has to be the reference, and its one start."""
     runs, output = case.folder / "runs", case.folder / "sweep.out"
     command = [sys.executable, "-m", "scripts.sweep", f"--gin_file={_FILE}", "--axis=eta0=0.01", "--workers=2"]

@@ -8,6 +8,7 @@ Exit status: 0 done, 1 a run failed, 2 bad configuration or missing data, 4 inte
 
 import pathlib
 import time
+from collections.abc import Iterator
 
 from absl import flags
 
@@ -96,7 +97,7 @@ class Study:
         self._left, self._pace = len(waiting), Pace(self._workers)
         return run_all(self._in_time(waiting), self._runner, self._workers, self._done) and self.status == 0
 
-    def _in_time(self, waiting: list[Training]):
+    def _in_time(self, waiting: list[Training]) -> Iterator[Training]:
         for training in waiting:
             if self._until is not None and time.monotonic() > self._until:
                 self.status = ExitStatus.INTERRUPTED

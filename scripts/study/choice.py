@@ -78,7 +78,7 @@ def missing(
     for training in trainings:
         run = finished.get(training.name)
         changed = _differences(training, run) if run else []
-        if changed and not again:
+        if run and changed and not again:
             raise InputError(
                 f"{output / 'runs.csv'}: {run.row['run_id']} was run with other settings than the plan's "
                 f"({', '.join(changed)}); run it again with --again, or name another --output"

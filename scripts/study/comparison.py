@@ -5,6 +5,7 @@ import functools
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -152,7 +153,7 @@ def bootstrap(values: Sequence[float], others: Sequence[float] | None = None) ->
     if min(map(len, samples)) < 2:
         return _NONE
 
-    def statistic(*parts, axis):
+    def statistic(*parts: Any, axis: Any) -> Any:
         means = [np.mean(part, axis=axis) for part in parts]
         return means[0] if len(means) == 1 else means[0] - means[1]
 

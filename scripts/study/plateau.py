@@ -1,5 +1,7 @@
 """When the runs of the laptop BERT leave their first plateau: steps, and Σ η_t until then."""
 
+from typing import Any
+
 import numpy as np
 
 from scripts import markdown
@@ -32,7 +34,7 @@ def section(finished: dict[str, choice.Finished]) -> list[str]:
         runs = [run for training in trainings if (run := choice.finished_run(training, finished))]
         if not runs:
             continue
-        schedule = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings)).optimizer.learning_rate
+        schedule: Any = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings)).optimizer.learning_rate
         steps = [left_at(run) for run in runs]
         left = sorted(step for step in steps if step is not None)
         sums = np.cumsum(rates(schedule))

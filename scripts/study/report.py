@@ -39,7 +39,7 @@ _CALLED = {
     "no warm-up": "warm-up",
 }
 _OTHERS = {"SGD with NIGT's schedule": "SGD"} | {arm.name: arm.name for arm in plan.arms_of("resnet baselines")}
-_COLUMNS = ("arm", "point", "n", "accuracy at w, mean [bootstrap 95 %]", "seeds", "beside", "beside − arm [Welch 95 %]")
+_COLUMNS = ["arm", "point", "n", "accuracy at w, mean [bootstrap 95 %]", "seeds", "beside", "beside − arm [Welch 95 %]"]
 _COLUMNS += ("p (Holm)", "beside is", "[bootstrap 95 %]", "steps", "wall time, evaluations included", "state")
 
 
@@ -179,9 +179,12 @@ def _momentum(finished: dict[str, choice.Finished]) -> tuple | None:
 
 
 def _line(arm: Arm, finished: dict[str, choice.Finished]) -> momentum.Line:
-    tried = {dict(point.values)["eta0"]: finished[arm.tuning(point).name] for point in plan.points(arm, ())}
+    tried = {float(dict(point.values)["eta0"]): finished[arm.tuning(point).name] for point in plan.points(arm, ())}
     tuning = {rate: 100 * run.selection for rate, run in tried.items() if run.row["status"] == "ok"}
-    best = dict(choice.point_of(arm, finished).values)["eta0"]
+    point = choice.point_of(arm, finished)
+    if point is None:
+        raise ValueError(f"{arm.name}: all of its trials diverged")
+    best = float(dict(point.values)["eta0"])
     return momentum.Line(arm.name.partition(",")[0].replace("β ", "β = "), tuning, best, sample(arm, finished).values)
 
 

@@ -43,7 +43,7 @@ def read_only(url: str, folder: pathlib.Path) -> str:
         if not file.is_file():
             raise InputError(f"{file}: no such file; run a sweep first, or name its storage with STORAGE=")
         if kind == "journal":
-            return shutil.copy(file, folder)
+            return str(shutil.copy(file, folder))
         return f"sqlite:///file:{file}?mode=ro&uri=true"
     if kind != "postgresql":
         raise InputError(f"--storage: no way is known to read {kind} only; give a sqlite, postgresql or journal URL")
@@ -61,7 +61,7 @@ def main() -> int:
         raise InputError(f"{_PROGRAM}: not there; `make dashboard` installs it")
     with tempfile.TemporaryDirectory() as folder:
         storage = read_only(flags.FLAGS.storage, pathlib.Path(folder))
-        command = [_PROGRAM, storage, f"--port={flags.FLAGS.port}", "--host=127.0.0.1"]
+        command = [str(_PROGRAM), storage, f"--port={flags.FLAGS.port}", "--host=127.0.0.1"]
         try:
             return subprocess.run(command, preexec_fn=die_with_parent).returncode
         except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
@@ -135,7 +135,7 @@ class PatientJournal(JournalStorage):
     def __init__(self, backend: JournalFileBackend, patience: Patience):
         super().__init__(backend)
         self.patience = patience
-        self._seen: dict[int, tuple[float, float]] = {}
+        self._seen: dict[int, tuple[float | None, float]] = {}
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Adds a beat that differs from the last one."""
@@ -149,16 +149,18 @@ class PatientJournal(JournalStorage):
         """
         now, ages = time.monotonic(), {}
         for trial in self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,)):
-            beat, since = trial.user_attrs.get(_BEAT), self._seen.get(trial._trial_id)
-            if since is None or since[0] != beat:
-                self._seen[trial._trial_id] = since = (beat, now)
-            ages[trial._trial_id] = now - since[1]
+            beat = trial.user_attrs.get(_BEAT)
+            seen, since = self._seen.get(trial._trial_id, (beat, now))
+            if seen != beat:
+                since = now
+            self._seen[trial._trial_id] = beat, since
+            ages[trial._trial_id] = now - since
         return ages
 
 
-def _patient(method):
+def _patient(method: Callable) -> Callable:
     @functools.wraps(method)
-    def called(self, *args, **kwargs):
+    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self.patience(lambda: method(self, *args, **kwargs))
 
     return called

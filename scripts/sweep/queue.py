@@ -7,7 +7,7 @@ import json
 import pathlib
 import threading
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import optuna
 import sqlalchemy
@@ -138,7 +138,7 @@ class Queue:
                 found[key] = Outcome(trial.state, trial.value)
         return {_point(key): outcome for key, outcome in found.items()}
 
-    def has_failed(self, points) -> bool:
+    def has_failed(self, points: Iterable[Point]) -> bool:
         """Whether one of the points has no result."""
         outcomes = self.outcomes()
         return any(point not in outcomes or outcomes[point].has_failed for point in points)
@@ -174,7 +174,7 @@ class Queue:
                     return
 
     @contextlib.contextmanager
-    def _alone(self):
+    def _alone(self) -> Iterator[None]:
         """Optuna's claim is atomic where the database locks rows; SQLite does not."""
         with self._lock, open(self._file, "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -253,7 +253,7 @@ class Claim:
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._file.close()
 

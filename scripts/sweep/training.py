@@ -148,7 +148,8 @@ class Pace:
     """
 
     def __init__(self, workers: int):
-        self._workers, self._seconds = workers, []
+        self._workers = workers
+        self._seconds: list[float] = []
 
     def after(self, ended: Ended, left: int) -> str:
         """ "3 runs left, about 12 min"; without a time as long as none has finished."""
@@ -181,7 +182,7 @@ def in_threads(work: Callable[[], None], workers: int, stop: Callable[[], None])
         future.result()
 
 
-def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done) -> bool:
+def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done: Callable) -> bool:
     """Runs trainings, so many at a time, in their order; stops at the first that failed.
 
     Args:
@@ -190,7 +191,8 @@ def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done
     Returns:
       Whether all finished or diverged.
     """
-    waiting, lock, fine = iter(trainings), threading.Lock(), []
+    waiting, lock = iter(trainings), threading.Lock()
+    fine: list[bool] = []
 
     def work() -> None:
         while True:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -218,7 +219,7 @@ def batches(records: Sequence[Record]) -> list[list[Record]]:
 
 def floor_and_rest(record: Record) -> tuple[float, float]:
     """The floor of its batch, which no T lowers, and where a run of its T is to end up."""
-    source = problems.oracle(record.objective, record.noise, record.sigma, batch=record.batch)
+    source: Any = problems.oracle(record.objective, record.noise, record.sigma, batch=record.batch)  # Skewed
     return source.plateau, drift.resting(source, methods.default_rate("nsgd", source, record.T))
 
 

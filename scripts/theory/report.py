@@ -1,6 +1,7 @@
 """report.md: the verdicts, what they mean, and the negative results, every number from the records."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from nigt.theory import problems, tuning
 from scripts import markdown
@@ -68,7 +69,7 @@ def _verdicts(rows: Sequence[Row]) -> str:
 
 
 def _conventions() -> str:
-    robust = problems.objective("robust")
+    robust: Any = problems.objective("robust")
     measured = robust.sigma_at(robust.start) ** 2
     names = {key: f"**{name}** (`{key}` in the tables of numbers)" for key, name in OBJECTIVES.items()}
     return f"""## How it was measured

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import pathlib
+import typing
 from collections.abc import Iterable, Sequence
 
 from data.errors import InputError
@@ -59,7 +60,7 @@ def read_records(path: pathlib.Path) -> list[Record]:
     Raises:
       InputError: The file or a column is missing, or a value is no number.
     """
-    types = {field.name: field.type for field in dataclasses.fields(Record)}
+    types = typing.get_type_hints(Record)
     records = []
     for number, row in enumerate(read(path, RECORD_COLUMNS), start=2):
         try:

@@ -18,6 +18,8 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 
@@ -102,7 +104,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
             raise InputError(f"{' '.join([verb, *names])}: {verb} takes {wants}; see --help")
         for name in names:
             request.check("name", name)
-        actions = {"launch": _launch, "sweep": _sweep, "status": _status, "logs": _logs}
+        actions: dict[str, Callable[..., int]] = {"launch": _launch, "sweep": _sweep, "status": _status, "logs": _logs}
         return actions.get(verb, _take_over)(values, verb, *names)
     except InputError as error:
         command_line.say(f"launch: {error}", sys.stderr)
@@ -165,7 +167,7 @@ def _collect(state: State, folders: list[pathlib.Path]) -> None:
         raise RunError(f"the runs are in {runs}, and could not be brought to {state.results}")
 
 
-def _request(values: flags.FlagValues, bindings: list[str], name: str | None):
+def _request(values: flags.FlagValues, bindings: list[str], name: str | None) -> tuple[request.Request, Any]:
     """The checked request of the flags, and its cost."""
     bundle = _bundle(values, bindings) if values.exported else ""
     fields = ("zone", "project", "bucket") if bundle else ("experiment", "zone", "project", "bucket")
@@ -237,7 +239,7 @@ def _validate_experiment(experiment: str, bindings: list[str], cores: int) -> tu
     return loaded.train_steps, batch_size
 
 
-def _print_plans(requests: list[request.Request], cost, states: str) -> int:
+def _print_plans(requests: list[request.Request], cost: Any, states: str) -> int:
     command_line.say(f"# {cost.line(len(requests))}", sys.stdout, indent="# ")
     for wanted in requests:
         told = f"# {wanted.name}; the polls are repeated, and after a preemption what stands from create to fetch"

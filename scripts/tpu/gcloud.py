@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import io
 import os
 import re
 import shlex
@@ -10,7 +11,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from typing import BinaryIO
 
 from scripts.tpu.commands import Commands
 from scripts.tpu.request import Request
@@ -96,7 +96,7 @@ def run(
     return subprocess.CompletedProcess(command, status, output, errors)
 
 
-def _read(stream: BinaryIO, parts: list[bytes]) -> None:
+def _read(stream: io.BufferedReader, parts: list[bytes]) -> None:
     with stream:
         while part := stream.read1(65536):
             parts.append(part)

@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 
 from data.errors import RunError
 from scripts.tpu import clone, deletion, gcloud
@@ -362,13 +363,13 @@ class Launch:
             self._show(name + text)
 
     @contextlib.contextmanager
-    def _taking_signals(self):
+    def _taking_signals(self) -> Iterator[None]:
         """A first SIGINT or SIGTERM ends the run in order; what is created is deleted in any case."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def note(number, frame):
+        def note(number: int, frame: types.FrameType | None) -> None:
             del frame
             self.stop(signal.Signals(number).name)
             with contextlib.suppress(OSError):  # not print, which the signal may have interrupted

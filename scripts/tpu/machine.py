@@ -130,7 +130,7 @@ def _check_runtime(runtime_version: str, accelerator: str, is_pod: bool, tensorf
 def locked_tensorflow() -> str:
     """The version of TensorFlow's TPU build in requirements/tpu_vm.txt."""
     lock = (ROOT / "requirements" / "tpu_vm.txt").read_text()
-    return re.search(r"^tensorflow-tpu==(\S+)", lock, re.MULTILINE)[1]
+    return re.findall(r"^tensorflow-tpu==(\S+)", lock, re.MULTILINE)[0]
 
 
 def load(gin_file: str, bindings: list[str]) -> Machine:

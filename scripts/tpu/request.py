@@ -59,7 +59,7 @@ class Request:
     max_restarts: int
     bundle: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("name", "zone", "project", "bucket", *(() if self.bundle else ("experiment",))):
             check(field, getattr(self, field))
         if self.data is not None:

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import types
 from collections.abc import Callable
 
 from scripts.tpu.lifecycle import Launch
@@ -34,7 +35,7 @@ def run_all(launches: list[Launch], parallel: int, show: Callable[[str], None]) 
     outcomes: dict[str, Outcome] = {}
     stopped: list[str] = []
 
-    def stop(number, frame):
+    def stop(number: int, frame: types.FrameType | None) -> None:
         del frame
         stopped.append(signal.Signals(number).name)
         for launch in launches:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 # libtpu asks for its surroundings, and there is no TPU to tell.
 os.environ.update(
@@ -69,7 +70,7 @@ def to_stablehlo(hlo: bytes, target: str) -> ir.Module:
     own_algorithm = ir.Attribute.parse("#stablehlo<rng_algorithm DEFAULT>")
     copies = []
 
-    def visit(operation):
+    def visit(operation: Any) -> Any:
         if operation.name == "mhlo.copy":
             copies.append(operation)
         elif operation.name == "stablehlo.rng_bit_generator" and target == "v3":
@@ -116,12 +117,12 @@ def compile_exported(target: str, content: bytes) -> dict:
     return _answer(target, compiled.memory_analysis(), time.monotonic() - start)
 
 
-def _cost(cost) -> dict:
+def _cost(cost: Any) -> dict:
     cost = cost[0] if isinstance(cost, list) else cost
     return {"flops": cost["flops"], "bytes_accessed": cost["bytes accessed"]}
 
 
-def _answer(target: str, memory, seconds: float) -> dict:
+def _answer(target: str, memory: Any, seconds: float) -> dict:
     return {
         "device": devices_of(target)[0].device_kind,
         "compiler": f"{_COMPILERS[target]} {importlib.metadata.version(_COMPILERS[target])}",

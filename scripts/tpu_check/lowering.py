@@ -9,6 +9,7 @@ Beside FILE, FILE.json says what the program is of.
 import json
 import pathlib
 import tempfile
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -60,7 +61,7 @@ def _in_one_order(hlo: bytes) -> bytes:
     return hlo_pb2.HloModuleProto.FromString(hlo).SerializeToString(deterministic=True)
 
 
-def _step(program: Program, batch: int, folder: pathlib.Path):
+def _step(program: Program, batch: int, folder: pathlib.Path) -> Any:
     """The trainer's whole step on a batch of one core."""
     scope = SCOPES[program.task]
     bindings = [
@@ -74,14 +75,14 @@ def _step(program: Program, batch: int, folder: pathlib.Path):
     trainer, task = build_trainer(experiment, folder)
 
     @tf.function(jit_compile=True)
-    def step(inputs):
+    def step(inputs: Any) -> None:
         trainer.train_step(iter([inputs]))
 
     hlo = step.experimental_get_compiler_ir(batch_of_zeros(task, experiment))(stage="hlo_serialized")
     return hlo, trainer.optimizer, trainer.model.trainable_variables
 
 
-def build_trainer(experiment: Experiment, folder: pathlib.Path):
+def build_trainer(experiment: Experiment, folder: pathlib.Path) -> Any:
     """The trainer that trainers.running.run would build, on records that are made in the folder; and its task."""
     write_records(experiment, folder)
     task = task_factory.get_task(experiment.config.task)
@@ -90,7 +91,7 @@ def build_trainer(experiment: Experiment, folder: pathlib.Path):
     return trainer, task
 
 
-def batch_of_zeros(task, experiment: Experiment):
+def batch_of_zeros(task: Any, experiment: Experiment) -> Any:
     """A batch of the shapes and types that the task's own input gives."""
     spec = task.build_inputs(experiment.config.task.train_data).element_spec
     return tf.nest.map_structure(lambda tensor: tf.zeros(tensor.shape, tensor.dtype), spec)
@@ -120,7 +121,7 @@ def write_records(experiment: Experiment, folder: pathlib.Path) -> None:
             writer.write(record)
 
 
-def _update(program: Program, experiment: Experiment):
+def _update(program: Program, experiment: Experiment) -> Any:
     """One step of the optimizer alone on the model's variables, from gradients that are given."""
     run.prepare(experiment)
     task = task_factory.get_task(experiment.config.task)
@@ -142,7 +143,7 @@ def _update(program: Program, experiment: Experiment):
         optimizer = task.create_optimizer(optimizer_config, experiment.config.runtime)
 
     @tf.function(jit_compile=True)
-    def step(gradients):
+    def step(gradients: Any) -> None:
         optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
 
     gradients = [tf.zeros(v.shape, v.dtype) for v in variables]

@@ -49,4 +49,5 @@ class Program:
 def all_programs(target: Target = TARGETS["v3"]) -> list[Program]:
     """On a TPU the updates first: they are quick, and the steps' rows name their bytes."""
     updates = [Program(task, optimizer, 0) for task in MODELS for optimizer in UPDATES if target.name == "v3"]
-    return updates + [Program(*step.split("_"), cores) for step in STEPS for cores in target.shares]
+    steps = [(task, optimizer) for task, _, optimizer in (step.partition("_") for step in STEPS)]
+    return updates + [Program(task, optimizer, cores) for task, optimizer in steps for cores in target.shares]

@@ -9,6 +9,7 @@ of gradients, the update. libtpu compiles that program for the eight cores of a 
 
 import dataclasses
 import re
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.distribute import one_device_strategy
@@ -33,7 +34,7 @@ class _Extended(one_device_strategy.OneDeviceExtended):
     def _num_replicas_in_sync(self) -> int:
         return self._replicas
 
-    def _reduce_to(self, reduce_op, value, destinations, options):
+    def _reduce_to(self, reduce_op: Any, value: Any, destinations: Any, options: Any) -> Any:
         del destinations, options
         self._collectives += 1
         value = tf.convert_to_tensor(value)  # IndexedSlices become dense, as on a TPU
@@ -62,7 +63,7 @@ class Instruction:
 
 def entry(text: str) -> dict[str, Instruction]:
     """The instructions of a module's entry computation, in order, by name."""
-    body = text[re.search(r"^ENTRY ", text, re.MULTILINE).start() :]
+    body = text[text.index("\nENTRY ") + 1 :]
     instructions = {}
     for line in body.splitlines()[1:]:
         match = _INSTRUCTION.match(line)
@@ -112,7 +113,7 @@ def order(text: str, inputs: int) -> Order:
     """
     instructions = entry(text)
     parameters = [name for name, item in instructions.items() if item.kind == "parameter"]
-    number = {name: int(re.search(rf"%?{re.escape(name)} = .*? parameter\((\d+)\)", text)[1]) for name in parameters}
+    number = {name: int(re.findall(rf"%?{re.escape(name)} = .*? parameter\((\d+)\)", text)[0]) for name in parameters}
     of_batch = {name for name in parameters if number[name] < inputs}
     reductions = {
         name

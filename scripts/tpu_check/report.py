@@ -180,7 +180,7 @@ def _memory(steps: dict[Program, dict], share: str, whole: str) -> list[str]:
     return lines
 
 
-def _line(*cells) -> str:
+def _line(*cells: object) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 

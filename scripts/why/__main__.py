@@ -6,6 +6,7 @@ these runs, with their checkpoints: `make study` leaves them in runs/. Exit stat
 
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,12 +79,13 @@ def measured(runs: pathlib.Path) -> list[dict[str, str]]:
         raise InputError(f"--runs={runs}: none of the runs is there; `make study` first")
     ours = None
     for label, gin_file, bindings in SCHEDULES:
-        rates = plateau.rates(gin_files.load(gin_file, list(bindings)).optimizer.learning_rate)
+        schedule: Any = gin_files.load(gin_file, list(bindings)).optimizer.learning_rate
+        rates = plateau.rates(schedule)
         own = {"arm": label, "run_id": "", "step": str(len(rates)), "what": "rates"}
         ours = ours or rates.sum()
-        values = {"sum": rates.sum(), "sum of squares": (rates**2).sum()}
-        values["step with the first one's sum"] = float(np.searchsorted(np.cumsum(rates), ours) + 1)
-        rows += [own | {"group": group, "value": f"{value:.4f}"} for group, value in values.items()]
+        sums = {"sum": rates.sum(), "sum of squares": (rates**2).sum()}
+        sums["step with the first one's sum"] = float(np.searchsorted(np.cumsum(rates), ours) + 1)
+        rows += [own | {"group": group, "value": f"{value:.4f}"} for group, value in sums.items()]
     return rows
 
 

@@ -1,6 +1,7 @@
 """The loss of a trained model by how frequent the masked token is (Kunstner et al., 2024, figure 1)."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +9,7 @@ from official.core import task_factory
 
 from scripts.why import growth
 from trainers import gin_files
+from trainers.experiment import Experiment
 from trainers.input.files import list_files
 from trainers.running.run import prepare
 
@@ -41,7 +43,7 @@ def initial_norms(run: pathlib.Path) -> dict[str, float]:
     return growth.initial(task.build_model().trainable_variables)
 
 
-def _task(run: pathlib.Path, *bindings: str):
+def _task(run: pathlib.Path, *bindings: str) -> tuple[Experiment, Any]:
     experiment = gin_files.load(str(run / "config.gin"), list(bindings))
     return experiment, task_factory.get_task(experiment.config.task)
 
@@ -58,11 +60,11 @@ def by_frequency(tokens: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
 
 
 @tf.function
-def _logits(model, batch):
+def _logits(model: Any, batch: Any) -> Any:
     return model(batch, training=False)["mlm_logits"]
 
 
-def _of_batch(model, batch) -> tuple[np.ndarray, np.ndarray]:
+def _of_batch(model: Any, batch: Any) -> tuple[np.ndarray, np.ndarray]:
     """Number and loss of each masked token that counts."""
     targets, logits = batch["masked_lm_ids"], tf.cast(_logits(model, batch), tf.float32)
     values = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)

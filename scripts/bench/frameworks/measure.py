@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,14 +68,14 @@ def optax_steps(shapes: list[list[int]]) -> dict[str, tuple[Callable, Callable]]
         held = [params, transformation.init(params)]
 
         @functools.partial(jax.jit, donate_argnums=(0, 1))
-        def step(params, state, gradients, transformation=transformation):
+        def step(params: Any, state: Any, gradients: Any, transformation: Any = transformation) -> Any:
             updates, state = transformation.update(gradients, state, params)
             return optax.apply_updates(params, updates), state
 
-        def take(held=held, step=step):
+        def take(held: Any = held, step: Any = step) -> None:
             held[:] = jax.block_until_ready(step(*held, gradients))
 
-        def count(held=held):
+        def count(held: Any = held) -> Any:
             return sum(leaf.size for leaf in jax.tree.leaves(held[1]))
 
         result[name] = (take, count)
@@ -105,7 +106,7 @@ def keras_steps(shapes: list[list[int]]) -> dict[str, tuple[Callable, Callable]]
                 donate_argnums=(0, 1),
             )
 
-            def take(held=held, step=step):
+            def take(held: Any = held, step: Any = step) -> None:
                 held[:] = jax.block_until_ready(step(*held, gradients))
 
         result[name] = (take, lambda optimizer=optimizer: sum(int(np.prod(v.shape)) for v in optimizer.variables))
