@@ -20,7 +20,7 @@ class Experiment(Settings):
 
     Attributes:
       scale: Which of the two scales it is; where its results go.
-      task: @bert_pretraining() or @resnet_classification().
+      task: @bert_pretraining(), @resnet_classification(), or another of trainers/schema/tasks.py.
       optimizer: @nigt(), @adam(), @sgd(), or another of trainers/schema/optimizers.py.
       eta0: η0, the base learning rate, for the records of the run.
       train_steps, validation_interval, checkpoint_interval: Steps.
