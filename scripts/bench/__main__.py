@@ -11,7 +11,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -39,6 +39,7 @@ _MODELS = flags.DEFINE_list("models", list(_GIN_FILES), "Of bert_base, resnet50,
 _OUTPUT = flags.DEFINE_string("output", "results/bench", "Where the table goes.")
 
 _LEGACY = tf_keras.optimizers.legacy
+Optimizer: TypeAlias = tf_keras.optimizers.Optimizer | tf_keras.optimizers.legacy.Optimizer
 # Settings as each is used for these models; they do not change what is computed.
 OPTIMIZERS: dict[str, Callable] = {
     "Adam": lambda: _LEGACY.Adam(1e-4, beta_2=0.99),
@@ -96,15 +97,15 @@ def measure(model: str, rounds: int, warm_up: int) -> list[dict]:
     return rows
 
 
-def _step(optimizer: Any, variables: Any) -> Callable:
+def _step(optimizer: Optimizer, variables: list[tf.Variable]) -> Callable:
     @tf.function
-    def step(gradients: Any) -> None:
+    def step(gradients: list[tf.Tensor]) -> None:
         optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
 
     return step
 
 
-def _state(optimizer: Any, variables: Any) -> list[tf.Variable]:
+def _state(optimizer: Optimizer, variables: list[tf.Variable]) -> list[tf.Variable]:
     """What the optimizer keeps; a legacy optimizer's hyperparameters are Python numbers and count as nothing."""
     own = optimizer.variables
     own = own() if callable(own) else own

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
 
 from data import vocabulary
 from data.errors import InputError
@@ -35,7 +34,7 @@ def _official(case: dict) -> dict:
     from official.nlp.data import create_pretraining_data as script
     from official.nlp.tools import tokenization
 
-    def run() -> Any:
+    def run() -> dict:
         tokenizer = tokenization.FullTokenizer(case["vocabulary"], do_lower_case=True)
         instances = script.create_training_instances(
             [case["lines"]],
@@ -59,7 +58,7 @@ def _ours(case: dict) -> dict:
     from data.bert import build as bert_build
     from data.bert import sources as bert_sources
 
-    def run() -> Any:
+    def run() -> dict:
         units = bert_sources.list_units(None, None, case["books"])
         options = bert_build.Options(
             dupe_factor=case.get("passes", 1),
@@ -84,7 +83,7 @@ def _ours(case: dict) -> dict:
 def _reading(case: dict) -> dict:
     from data.bert import sources as bert_sources
 
-    def run() -> Any:
+    def run() -> dict:
         units = bert_sources.list_units(case["dump"], None, None)
         texts = [document.text for unit in units for document in bert_sources.documents(unit)]
         return {"words": sum(len(text.split()) for text in texts)}

@@ -12,7 +12,6 @@ import statistics
 import sys
 import tempfile
 import time
-from typing import Any
 
 import tensorflow as tf
 from official.core import exp_factory, task_factory
@@ -63,7 +62,7 @@ def _default(pattern: str) -> tf.data.Dataset:
 def _decoder(pattern: str) -> tf.data.Dataset:
     """Batches of one number of each image, decoded in full."""
 
-    def decode(record: Any) -> Any:
+    def decode(record: tf.Tensor) -> tf.Tensor:
         feature = tf.io.FixedLenFeature((), tf.string)
         encoded = tf.io.parse_single_example(record, {"image/encoded": feature})["image/encoded"]
         return tf.io.decode_jpeg(encoded, channels=3)[0, 0, 0]

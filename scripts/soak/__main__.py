@@ -69,7 +69,7 @@ class Soak:
             found = [f"exit status {done.status}"] if done.status else kills.differences(reference, directory)
             assert not found, f"{found[:3]}"
 
-    def fault(self, fault: Callable) -> None:
+    def fault(self, fault: Callable[[faults.Case], None]) -> None:
         """Tries one of scripts.soak.faults."""
         folder = self._folder / f"{fault.__name__}-{self.tried[f'fault: {fault.__name__}']}"
         folder.mkdir()

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
 from typing import Any
 
 from trainers.checkout import ROOT
@@ -17,7 +18,7 @@ from trainers.schema.tasks import TASKS
 
 _FOLDERS = {"bert": "manuals", "resnet": "images", "sentences": "services"}
 # Small models: these runs are about what is kept, not about what is learnt.
-_SMALL: dict[str, dict[str, object]] = {
+_SMALL: dict[str, dict[str, Any]] = {
     "bert": {
         "batch_size": 4,
         "bert_pretraining.hidden_size": 32,
@@ -57,7 +58,7 @@ def arguments(
       **bindings: Further gin bindings; a dot in a name is written as two underscores.
     """
     task, optimizer = name.split("_")
-    settings: dict[str, object] = {f"{TASKS[task].gin_name}.data_dir": repr(str(data / _FOLDERS[task]))} | _SMALL[task]
+    settings = {f"{TASKS[task].gin_name}.data_dir": repr(str(data / _FOLDERS[task]))} | _SMALL[task]
     if name == "resnet_nigt":
         settings["warmup_polynomial_decay.warmup_steps"] = 5
     settings |= {key.replace("__", "."): value for key, value in bindings.items()}
@@ -101,6 +102,7 @@ class Run:
 
     def send(self, number: int) -> None:
         """Sends a signal."""
+        assert self._process.pid is not None  # it has been started
         os.kill(self._process.pid, number)
 
     def wait(self, seconds: float = 300) -> int:
@@ -110,6 +112,7 @@ class Run:
             self.send(signal.SIGKILL)
             self._process.join()
             raise TimeoutError(f"{self.output}: no end within {seconds} s")
+        assert self._process.exitcode is not None  # it has ended
         return self._process.exitcode
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 300, every: float = 0.02) -> bool:
@@ -147,7 +150,7 @@ def _text(path: pathlib.Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def _context() -> Any:
+def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     # The server does not get this process's sys.path, and passes over a module that it does not find.
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]

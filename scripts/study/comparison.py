@@ -5,7 +5,6 @@ import functools
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -153,7 +152,7 @@ def bootstrap(values: Sequence[float], others: Sequence[float] | None = None) ->
     if min(map(len, samples)) < 2:
         return _NONE
 
-    def statistic(*parts: Any, axis: Any) -> Any:
+    def statistic(*parts: np.ndarray, axis: int) -> np.ndarray:
         means = [np.mean(part, axis=axis) for part in parts]
         return means[0] if len(means) == 1 else means[0] - means[1]
 

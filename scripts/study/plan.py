@@ -20,8 +20,15 @@ _BETA2 = "beta2=0.9999"  # as the finer grid chose it
 def _finer(name: str, gin_file: str, rates: tuple[float, ...], *axes: tuple[str, tuple[Value, ...]]) -> Arm:
     """A side of the main comparison between the decades: as many trials as the other's."""
     group = f"{gin_file.rpartition('/')[2].partition('_')[0]} finer grid"
-    fields: dict[str, Any] = {"axes": axes, "rates": rates, "trials_of": name, "seeds": FINAL_SEEDS, "phase": "final"}
-    return Arm(f"{name}, finer grid", gin_file, group=group, **fields)
+    return Arm(
+        *(f"{name}, finer grid", gin_file),
+        group=group,
+        axes=axes,
+        rates=rates,
+        trials_of=name,
+        seeds=FINAL_SEEDS,
+        phase="final",
+    )
 
 
 def _with_nigt_s_schedule(optimizer: str) -> tuple[str, str]:
@@ -30,9 +37,11 @@ def _with_nigt_s_schedule(optimizer: str) -> tuple[str, str]:
     return f"experiment.optimizer=@{configurable}()", f"{configurable}.learning_rate=@warmup_polynomial_decay()"
 
 
-def _resnet_baseline(optimizer: str, *bindings: str, **fields: Any) -> Arm:
-    given = {"name": optimizer, "group": "resnet baselines"} | fields
-    return Arm(gin_file=_NIGT_RESNET, bindings=_with_nigt_s_schedule(optimizer) + bindings, **given)
+def _resnet_baseline(
+    optimizer: str, *bindings: str, name: str | None = None, group: str = "resnet baselines", **fields: Any
+) -> Arm:
+    bindings = _with_nigt_s_schedule(optimizer) + bindings
+    return Arm(name or optimizer, _NIGT_RESNET, bindings, group=group, **fields)
 
 
 def _resnet_like(name: str, *bindings: str) -> Arm:
@@ -60,31 +69,37 @@ def _from_source(step: int) -> str:
 def _after(name: str, gin_file: str, rates: tuple[float, ...], *bindings: str) -> Arm:
     """From the source's step 3,000, where it has left the plateau, with a fresh optimizer."""
     bindings += (*_AFTER, _from_source(3000))
-    fields: dict[str, Any] = {"rates": rates, "full_length": True, "seeds": FINAL_SEEDS}
-    fields |= {"phase": "final"} if name in ("NIGT", "Adam") else {}
-    return Arm(f"{name}, after the plateau", gin_file, bindings, group="bert after the plateau", **fields)
+    return Arm(
+        *(f"{name}, after the plateau", gin_file, bindings),
+        group="bert after the plateau",
+        rates=rates,
+        full_length=True,
+        seeds=FINAL_SEEDS,
+        phase="final" if name in ("NIGT", "Adam") else "ablation",
+    )
 
 
 def _after_the_end(name: str, gin_file: str, *bindings: str) -> Arm:
     bindings += (*_AFTER, _from_source(6000))
-    fields: dict[str, Any] = {"axes": None, "like": f"{name}, after the plateau"}
-    return Arm(f"{name}, after the end", gin_file, bindings, group="bert after the end", **fields)
+    like = f"{name}, after the plateau"
+    return Arm(f"{name}, after the end", gin_file, bindings, group="bert after the end", axes=None, like=like)
 
 
 def _momentum(beta: float, *bindings: str) -> Arm:
     name = f"β {beta}" + (", no transport" if bindings else "")
-    fields: dict[str, Any] = {"group": "bert momentum", "rates": (1e-3, 3.16e-3, 1e-2), "full_length": True}
-    return Arm(name, _NIGT_BERT, (f"beta={beta}", f"{_FACTOR}=10", *bindings), **fields)
+    bindings = (f"beta={beta}", f"{_FACTOR}=10", *bindings)
+    return Arm(name, _NIGT_BERT, bindings, group="bert momentum", rates=(1e-3, 3.16e-3, 1e-2), full_length=True)
 
 
 def _batches(beta: float, size: int) -> Arm:
     """Without transport, as many images as the study's ResNet sees: 1,284 batches of 256."""
     steps = 1284 * 256 // size
     length = f"batch_size={size}", f"train_steps={steps}", f"validation_interval={steps // 6}"
-    bindings = (_NO_TRANSPORT, f"beta={beta}", *length)
-    rates, beside = (3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2, 1e-1), f"β 0.9, batches of {size}"
     return Arm(
-        f"β {beta:g}, batches of {size}", _NIGT_RESNET, bindings, group="resnet batches", rates=rates, beside=beside
+        *(f"β {beta:g}, batches of {size}", _NIGT_RESNET, (_NO_TRANSPORT, f"beta={beta}", *length)),
+        group="resnet batches",
+        rates=(3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2, 1e-1),
+        beside=f"β 0.9, batches of {size}",
     )
 
 

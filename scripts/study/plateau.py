@@ -1,19 +1,23 @@
 """When the runs of the laptop BERT leave their first plateau: steps, and Σ η_t until then."""
 
-from typing import Any
-
 import numpy as np
 
 from scripts import markdown
 from scripts.study import choice, plan
 from trainers import gin_files
-from trainers.schema.schedules import WarmupPolynomialDecay
+from trainers.schema.schedules import Schedule, WarmupPolynomialDecay
 
 LEFT = 0.20  # masked accuracy on validation, at w: the plateau, on which the commonest pieces are all, lies below
 
 
-def rates(schedule: WarmupPolynomialDecay) -> np.ndarray:
-    """η_t of each step of a run, of shape (train_steps,), by the formula in trainers/schema/schedules.py."""
+def rates(schedule: Schedule) -> np.ndarray:
+    """η_t of each step of a run, of shape (train_steps,), by the formula in trainers/schema/schedules.py.
+
+    Raises:
+      TypeError: It is no WarmupPolynomialDecay.
+    """
+    if not isinstance(schedule, WarmupPolynomialDecay):
+        raise TypeError(f"{schedule!r}: not a warmup_polynomial_decay")
     t = np.arange(schedule.train_steps)
     decayed = (1 - t / schedule.train_steps) ** schedule.power
     return schedule.eta0 * np.where(t < schedule.warmup_steps, t / max(schedule.warmup_steps, 1), decayed)
@@ -34,12 +38,12 @@ def section(finished: dict[str, choice.Finished]) -> list[str]:
         runs = [run for training in trainings if (run := choice.finished_run(training, finished))]
         if not runs:
             continue
-        schedule: Any = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings)).optimizer.learning_rate
+        schedule = gin_files.load(trainings[0].gin_file, list(trainings[0].bindings)).optimizer.learning_rate
         steps = [left_at(run) for run in runs]
         left = sorted(step for step in steps if step is not None)
         sums = np.cumsum(rates(schedule))
         at = sorted(sums[step - 1] for step in left)
-        cells = [arm.name, f"{schedule.train_steps:,}", f"{len(left)} of {len(runs)}"]
+        cells = [arm.name, f"{len(sums):,}", f"{len(left)} of {len(runs)}"]
         cells += [_range(left, "{:,}"), _range(at, "{:.1f}"), f"{sums[-1]:.1f}"]
         lines.append(cells)
     columns = ("arm", "steps", "runs that left it", "first evaluation at 20 % or more", "Σ η_t there", "Σ η_t in all")

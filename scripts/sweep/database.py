@@ -160,7 +160,7 @@ class PatientJournal(JournalStorage):
 
 def _patient(method: Callable) -> Callable:
     @functools.wraps(method)
-    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def called(self: PatientStorage | PatientJournal, *args: Any, **kwargs: Any) -> Any:
         return self.patience(lambda: method(self, *args, **kwargs))
 
     return called

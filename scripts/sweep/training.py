@@ -182,7 +182,9 @@ def in_threads(work: Callable[[], None], workers: int, stop: Callable[[], None])
         future.result()
 
 
-def run_all(trainings: Iterable[Training], runner: Trainings, workers: int, done: Callable) -> bool:
+def run_all(
+    trainings: Iterable[Training], runner: Trainings, workers: int, done: Callable[[Training, Ended], None]
+) -> bool:
     """Runs trainings, so many at a time, in their order; stops at the first that failed.
 
     Args:

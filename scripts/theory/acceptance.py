@@ -3,11 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from nigt.theory import drift, methods, problems
+from nigt.theory.oracles import Skewed
 from scripts.figures.selection import Slope, one, pick, slope
 from scripts.figures.theory_names import METHODS, OBJECTIVES, PROBLEMS, problem
 from scripts.theory import tables
@@ -218,8 +218,14 @@ def batches(records: Sequence[Record]) -> list[list[Record]]:
 
 
 def floor_and_rest(record: Record) -> tuple[float, float]:
-    """The floor of its batch, which no T lowers, and where a run of its T is to end up."""
-    source: Any = problems.oracle(record.objective, record.noise, record.sigma, batch=record.batch)  # Skewed
+    """The floor of its batch, which no T lowers, and where a run of its T is to end up.
+
+    Raises:
+      TypeError: Its noise is not the skewed one.
+    """
+    source = problems.oracle(record.objective, record.noise, record.sigma, batch=record.batch)
+    if not isinstance(source, Skewed):
+        raise TypeError(f"{record.noise}: has no floor")
     return source.plateau, drift.resting(source, methods.default_rate("nsgd", source, record.T))
 
 

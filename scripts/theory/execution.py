@@ -10,7 +10,6 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import tqdm
 
@@ -81,7 +80,7 @@ def run_all(tasks: Sequence[Task], cache: pathlib.Path, workers: int) -> list[Do
     return [_read(_file(own, task)) for task in tasks]
 
 
-def _done(tasks: Sequence[Task], cache: pathlib.Path, workers: int) -> Iterator[Any]:
+def _done(tasks: Sequence[Task], cache: pathlib.Path, workers: int) -> Iterator[Task]:
     """Yields each task once it is measured and kept."""
     if workers == 1:
         for task in tasks:

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from nigt.theory import methods, problems
+from nigt.theory.oracles import Skewed
 from scripts import markdown
 from scripts.figures.selection import one, pick, slope
 from scripts.figures.theory_names import METHODS, NOISES, OBJECTIVES, PROBLEMS, problem
@@ -230,7 +230,7 @@ def batches(records: Sequence[Record]) -> str:
         at = {r.T: f"{number(r)} ({acceptance.floor_and_rest(r)[1]:.3g})" for r in own}
         floor, _ = acceptance.floor_and_rest(own[0])
         lines.append([str(own[0].batch), f"{floor:.3g}", *(at.get(t, "") for t in steps)])
-    source: Any = problems.oracle("cos", "skewed", own[0].sigma)
+    source = Skewed(problems.objective("cos"), own[0].sigma)
     return (
         f"{markdown.table(('B', 'floor', *(f'T = {t:,}' for t in steps)), lines)}\n\n‖∇F(w_T)‖ of normalized SGD "
         f"without momentum on {problem('cos', 'skewed', ' with ')}, n = {own[0].replicates}; in brackets, what is "

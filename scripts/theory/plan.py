@@ -1,7 +1,5 @@
 """What `make theory` measures, in full and quick."""
 
-from typing import Any
-
 from scripts.theory.tasks import FIXED_SIGMA, Task
 
 SIGMA = {"cos": 2.0, "gm": 1.0, "cosill": 1.0, "robust": 0.0}  # robust's follows from its data
@@ -120,9 +118,9 @@ def _algorithm2(steps: tuple[int, ...], replicates: dict[int, int], order: int) 
     for method in ("adaptive", "adaptive_corrected", "storm"):
         tasks.append(Task("run", "rates", method, shorter, count, noise="skewed", sigma=SIGMA["cos"], marks=below))
     for sigma, own in ((0.0, 1), (1.0, count)):
-        near: dict[str, Any] = {"sigma": sigma, "start_scale": NEAR, "setting": "near"}
-        tasks.append(Task("run", "near", "adaptive", last, own, marks=marks, **near))
-        tasks.append(Task("run", "near", "adaptive_corrected", shorter, own, marks=below, **near))
+        for method, length, reported in (("adaptive", last, marks), ("adaptive_corrected", shorter, below)):
+            given = "run", "near", method, length, own
+            tasks.append(Task(*given, sigma=sigma, marks=reported, start_scale=NEAR, setting="near"))
     for sigma in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0):
         count = 1 if sigma == 0 else 16
         for method in ("adaptive", "adaptive_corrected", "nigt"):

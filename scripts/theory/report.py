@@ -1,9 +1,9 @@
 """report.md: the verdicts, what they mean, and the negative results, every number from the records."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from nigt.theory import problems, tuning
+from nigt.theory.objectives import RobustRegression
 from scripts import markdown
 from scripts.figures.selection import FIT_FROM
 from scripts.figures.theory_names import OBJECTIVES
@@ -69,7 +69,8 @@ def _verdicts(rows: Sequence[Row]) -> str:
 
 
 def _conventions() -> str:
-    robust: Any = problems.objective("robust")
+    robust = problems.objective("robust")
+    assert isinstance(robust, RobustRegression)
     measured = robust.sigma_at(robust.start) ** 2
     names = {key: f"**{name}** (`{key}` in the tables of numbers)" for key, name in OBJECTIVES.items()}
     return f"""## How it was measured

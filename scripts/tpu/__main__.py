@@ -19,7 +19,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from absl import app, flags
 
@@ -28,6 +27,7 @@ from data.errors import InputError, RunError
 from scripts.exported.bundle import Bundle
 from scripts.sweep import grid
 from scripts.tpu import commands, gcloud, machine, request, sweep
+from scripts.tpu.cost import Cost, estimate
 from scripts.tpu.lifecycle import Launch
 from scripts.tpu.state import State, StateFile
 from trainers import gin_files
@@ -167,7 +167,7 @@ def _collect(state: State, folders: list[pathlib.Path]) -> None:
         raise RunError(f"the runs are in {runs}, and could not be brought to {state.results}")
 
 
-def _request(values: flags.FlagValues, bindings: list[str], name: str | None) -> tuple[request.Request, Any]:
+def _request(values: flags.FlagValues, bindings: list[str], name: str | None) -> tuple[request.Request, Cost]:
     """The checked request of the flags, and its cost."""
     bundle = _bundle(values, bindings) if values.exported else ""
     fields = ("zone", "project", "bucket") if bundle else ("experiment", "zone", "project", "bucket")
@@ -184,8 +184,6 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None) ->
     hardware = machine.load(f"configs/tpu/{values.tpu.replace('-', '_')}.gin", bound)
     if bundle and hardware.is_pod:
         raise InputError(f"--exported with --tpu={values.tpu}: it trains on one core; take v3-8")
-    from scripts.tpu import cost
-
     # An exported run was checked when it was exported, and has its data with it.
     steps, batch_size = (0, 0) if bundle else _validate_experiment(values.experiment, bindings, hardware.cores)
     limit = values.max_hours
@@ -215,7 +213,7 @@ def _request(values: flags.FlagValues, bindings: list[str], name: str | None) ->
     )
     if state["dirty"]:
         command_line.say("launch: uncommitted changes stay here: the TPU runs the last commit", sys.stderr)
-    return wanted, cost.estimate(wanted, steps, batch_size, values.expected_hours, values.currency)
+    return wanted, estimate(wanted, steps, batch_size, values.expected_hours, values.currency)
 
 
 def _bundle(values: flags.FlagValues, bindings: list[str]) -> str:
@@ -239,7 +237,7 @@ def _validate_experiment(experiment: str, bindings: list[str], cores: int) -> tu
     return loaded.train_steps, batch_size
 
 
-def _print_plans(requests: list[request.Request], cost: Any, states: str) -> int:
+def _print_plans(requests: list[request.Request], cost: Cost, states: str) -> int:
     command_line.say(f"# {cost.line(len(requests))}", sys.stdout, indent="# ")
     for wanted in requests:
         told = f"# {wanted.name}; the polls are repeated, and after a preemption what stands from create to fetch"

@@ -128,9 +128,16 @@ def _check_runtime(runtime_version: str, accelerator: str, is_pod: bool, tensorf
 
 
 def locked_tensorflow() -> str:
-    """The version of TensorFlow's TPU build in requirements/tpu_vm.txt."""
+    """The version of TensorFlow's TPU build in requirements/tpu_vm.txt.
+
+    Raises:
+      ValueError: It has none.
+    """
     lock = (ROOT / "requirements" / "tpu_vm.txt").read_text()
-    return re.findall(r"^tensorflow-tpu==(\S+)", lock, re.MULTILINE)[0]
+    found = re.search(r"^tensorflow-tpu==(\S+)", lock, re.MULTILINE)
+    if found is None:
+        raise ValueError("requirements/tpu_vm.txt has no tensorflow-tpu; `make lock`")
+    return found[1]
 
 
 def load(gin_file: str, bindings: list[str]) -> Machine:

@@ -70,7 +70,7 @@ def to_stablehlo(hlo: bytes, target: str) -> ir.Module:
     own_algorithm = ir.Attribute.parse("#stablehlo<rng_algorithm DEFAULT>")
     copies = []
 
-    def visit(operation: Any) -> Any:
+    def visit(operation: ir.Operation) -> ir.WalkResult:
         if operation.name == "mhlo.copy":
             copies.append(operation)
         elif operation.name == "stablehlo.rng_bit_generator" and target == "v3":
@@ -117,7 +117,7 @@ def compile_exported(target: str, content: bytes) -> dict:
     return _answer(target, compiled.memory_analysis(), time.monotonic() - start)
 
 
-def _cost(cost: Any) -> dict:
+def _cost(cost: dict | list[dict]) -> dict:
     cost = cost[0] if isinstance(cost, list) else cost
     return {"flops": cost["flops"], "bytes_accessed": cost["bytes accessed"]}
 

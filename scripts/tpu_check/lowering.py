@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 from absl import app, flags, logging
-from official.core import task_factory
+from official.core import base_task, task_factory
 from official.modeling import optimization
 from tensorflow.compiler.xla.service import hlo_pb2
 
@@ -25,10 +26,13 @@ from trainers.experiment import Experiment
 from trainers.running import run
 from trainers.running.interruption import Interruption
 from trainers.running.metrics_log import MetricsLog
+from trainers.running.trainer import IterateTrainer
 
 SCOPES = {"bert": "bert_pretraining", "resnet": "resnet_classification"}
 _PROGRAMS = {program.name: program for target in TARGETS.values() for program in all_programs(target)}
 _FURTHER = {"lars": optimization.LARSConfig, "lamb": optimization.LAMBConfig}
+# A module, the optimizer and the model's variables.
+Lowered = tuple[bytes, tf_keras.optimizers.Optimizer | tf_keras.optimizers.legacy.Optimizer, list[tf.Variable]]
 
 
 def lower(program: Program) -> tuple[bytes, dict]:
@@ -61,7 +65,7 @@ def _in_one_order(hlo: bytes) -> bytes:
     return hlo_pb2.HloModuleProto.FromString(hlo).SerializeToString(deterministic=True)
 
 
-def _step(program: Program, batch: int, folder: pathlib.Path) -> Any:
+def _step(program: Program, batch: int, folder: pathlib.Path) -> Lowered:
     """The trainer's whole step on a batch of one core."""
     scope = SCOPES[program.task]
     bindings = [
@@ -82,7 +86,7 @@ def _step(program: Program, batch: int, folder: pathlib.Path) -> Any:
     return hlo, trainer.optimizer, trainer.model.trainable_variables
 
 
-def build_trainer(experiment: Experiment, folder: pathlib.Path) -> Any:
+def build_trainer(experiment: Experiment, folder: pathlib.Path) -> tuple[IterateTrainer, base_task.Task]:
     """The trainer that trainers.running.run would build, on records that are made in the folder; and its task."""
     write_records(experiment, folder)
     task = task_factory.get_task(experiment.config.task)
@@ -91,7 +95,7 @@ def build_trainer(experiment: Experiment, folder: pathlib.Path) -> Any:
     return trainer, task
 
 
-def batch_of_zeros(task: Any, experiment: Experiment) -> Any:
+def batch_of_zeros(task: base_task.Task, experiment: Experiment) -> Any:
     """A batch of the shapes and types that the task's own input gives."""
     spec = task.build_inputs(experiment.config.task.train_data).element_spec
     return tf.nest.map_structure(lambda tensor: tf.zeros(tensor.shape, tensor.dtype), spec)
@@ -121,7 +125,7 @@ def write_records(experiment: Experiment, folder: pathlib.Path) -> None:
             writer.write(record)
 
 
-def _update(program: Program, experiment: Experiment) -> Any:
+def _update(program: Program, experiment: Experiment) -> Lowered:
     """One step of the optimizer alone on the model's variables, from gradients that are given."""
     run.prepare(experiment)
     task = task_factory.get_task(experiment.config.task)
@@ -143,7 +147,7 @@ def _update(program: Program, experiment: Experiment) -> Any:
         optimizer = task.create_optimizer(optimizer_config, experiment.config.runtime)
 
     @tf.function(jit_compile=True)
-    def step(gradients: Any) -> None:
+    def step(gradients: list[tf.Tensor]) -> None:
         optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
 
     gradients = [tf.zeros(v.shape, v.dtype) for v in variables]

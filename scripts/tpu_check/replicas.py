@@ -34,7 +34,7 @@ class _Extended(one_device_strategy.OneDeviceExtended):
     def _num_replicas_in_sync(self) -> int:
         return self._replicas
 
-    def _reduce_to(self, reduce_op: Any, value: Any, destinations: Any, options: Any) -> Any:
+    def _reduce_to(self, reduce_op: tf.distribute.ReduceOp, value: Any, destinations: Any, options: Any) -> tf.Tensor:
         del destinations, options
         self._collectives += 1
         value = tf.convert_to_tensor(value)  # IndexedSlices become dense, as on a TPU

@@ -6,7 +6,6 @@ these runs, with their checkpoints: `make study` leaves them in runs/. Exit stat
 
 import json
 import pathlib
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +59,7 @@ def measured(runs: pathlib.Path) -> list[dict[str, str]]:
     Raises:
       InputError: None of the runs is there, or one is broken.
     """
-    rows = []
+    rows: list[dict[str, str]] = []
     for label, arm in ARMS:
         finished = sorted(path.parent for path in runs.glob(f"{arm.slug}-s*/run.json"))
         if not finished:
@@ -79,8 +78,7 @@ def measured(runs: pathlib.Path) -> list[dict[str, str]]:
         raise InputError(f"--runs={runs}: none of the runs is there; `make study` first")
     ours = None
     for label, gin_file, bindings in SCHEDULES:
-        schedule: Any = gin_files.load(gin_file, list(bindings)).optimizer.learning_rate
-        rates = plateau.rates(schedule)
+        rates = plateau.rates(gin_files.load(gin_file, list(bindings)).optimizer.learning_rate)
         own = {"arm": label, "run_id": "", "step": str(len(rates)), "what": "rates"}
         ours = ours or rates.sum()
         sums = {"sum": rates.sum(), "sum of squares": (rates**2).sum()}

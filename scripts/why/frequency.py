@@ -1,11 +1,11 @@
 """The loss of a trained model by how frequent the masked token is (Kunstner et al., 2024, figure 1)."""
 
 import pathlib
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from official.core import task_factory
+import tf_keras
+from official.core import base_task, task_factory
 
 from scripts.why import growth
 from trainers import gin_files
@@ -43,7 +43,7 @@ def initial_norms(run: pathlib.Path) -> dict[str, float]:
     return growth.initial(task.build_model().trainable_variables)
 
 
-def _task(run: pathlib.Path, *bindings: str) -> tuple[Experiment, Any]:
+def _task(run: pathlib.Path, *bindings: str) -> tuple[Experiment, base_task.Task]:
     experiment = gin_files.load(str(run / "config.gin"), list(bindings))
     return experiment, task_factory.get_task(experiment.config.task)
 
@@ -60,11 +60,11 @@ def by_frequency(tokens: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
 
 
 @tf.function
-def _logits(model: Any, batch: Any) -> Any:
+def _logits(model: tf_keras.Model, batch: dict[str, tf.Tensor]) -> tf.Tensor:
     return model(batch, training=False)["mlm_logits"]
 
 
-def _of_batch(model: Any, batch: Any) -> tuple[np.ndarray, np.ndarray]:
+def _of_batch(model: tf_keras.Model, batch: dict[str, tf.Tensor]) -> tuple[np.ndarray, np.ndarray]:
     """Number and loss of each masked token that counts."""
     targets, logits = batch["masked_lm_ids"], tf.cast(_logits(model, batch), tf.float32)
     values = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)

@@ -5,7 +5,9 @@ import csv
 import math
 import pathlib
 import re
-from typing import Any
+from collections.abc import Iterable
+
+import tensorflow as tf
 
 from data.errors import InputError
 
@@ -37,7 +39,7 @@ def norms(run: pathlib.Path) -> dict[int, dict[str, float]]:
     return {step: {kind: math.sqrt(value) for kind, value in of.items()} for step, of in sorted(squares.items())}
 
 
-def initial(variables: Any) -> dict[str, float]:
+def initial(variables: Iterable[tf.Variable]) -> dict[str, float]:
     """‖w‖ of each kind of layer of a model as it is built.
 
     Args:

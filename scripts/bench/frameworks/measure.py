@@ -14,7 +14,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,14 +67,19 @@ def optax_steps(shapes: list[list[int]]) -> dict[str, tuple[Callable, Callable]]
         held = [params, transformation.init(params)]
 
         @functools.partial(jax.jit, donate_argnums=(0, 1))
-        def step(params: Any, state: Any, gradients: Any, transformation: Any = transformation) -> Any:
+        def step(
+            params: list[jax.Array],
+            state: optax.OptState,
+            gradients: list[jax.Array],
+            transformation: optax.GradientTransformation = transformation,
+        ) -> tuple[list[jax.Array], optax.OptState]:
             updates, state = transformation.update(gradients, state, params)
             return optax.apply_updates(params, updates), state
 
-        def take(held: Any = held, step: Any = step) -> None:
+        def take(held: list = held, step: Callable = step) -> None:
             held[:] = jax.block_until_ready(step(*held, gradients))
 
-        def count(held: Any = held) -> Any:
+        def count(held: list = held) -> int:
             return sum(leaf.size for leaf in jax.tree.leaves(held[1]))
 
         result[name] = (take, count)
@@ -106,7 +110,7 @@ def keras_steps(shapes: list[list[int]]) -> dict[str, tuple[Callable, Callable]]
                 donate_argnums=(0, 1),
             )
 
-            def take(held: Any = held, step: Any = step) -> None:
+            def take(held: list = held, step: Callable = step) -> None:
                 held[:] = jax.block_until_ready(step(*held, gradients))
 
         result[name] = (take, lambda optimizer=optimizer: sum(int(np.prod(v.shape)) for v in optimizer.variables))
