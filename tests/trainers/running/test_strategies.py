@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from official.core import task_factory
 
+from data import manifest
 from data.errors import InputError
 from scripts.soak import forked
 from tests.conftest import ROOT
@@ -34,6 +35,9 @@ def text_in_one_file(laptop_data, tmp_path_factory):
     for split in ("selection", "validation"):
         for shard in (laptop_data / "manuals").glob(f"{split}-*"):
             shutil.copy(shard, folder)
+    whole = manifest.require(laptop_data, "manuals")
+    fields = {name: whole[name] for name in ("options", "vocabulary")}
+    manifest.write(folder, "manuals", [file.name for file in folder.iterdir()], fields)
     return folder.parent
 
 
