@@ -42,9 +42,9 @@ ON_TPU = $(call flag,tpu,$(TPU)) $(call flag,zone,$(ZONE)) $(call flag,project,$
   $(call flag,gin_param,$(GIN)) $(if $(call yes,$(SPOT)),--spot) $(if $(call yes,$(YES)),--yes) \
   $(if $(call yes,$(DRY_RUN)),--dry_run)
 
-# What the laptop's gin files read; not the prose.
-LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals --services
-# One for each gin file of an experiment; what it is stands in the file's first line.
+# What the laptop's gin files read; not the prose, and what only fine-tuning reads for that alone.
+LAPTOP_DATA = $(PY) -m data.laptop --data_dir=.data/laptop --images --manuals $(if $(filter sentences-%,$@),--services)
+# bert-nigt, resnet-sgd and so on: one for each gin file of an experiment, whose first line says what it is.
 GINS := $(wildcard configs/paper/*_*.gin configs/laptop/*_*.gin)
 TRAINING := $(subst _,-,$(sort $(basename $(notdir $(GINS)))))
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
@@ -54,9 +54,10 @@ SWEEPS := $(TRAINING:=-sweep)
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
+	@echo
+	@echo 'Training; each has a sweep, as bert-nigt-sweep, over the grid or SWEEP=:'
 	@for name in $(TRAINING); do printf '%-18s %s\n' $$name "$$(cat configs/{laptop,paper}/$${name//-/_}.gin 2> /dev/null | sed '1!d; s/^# //; s/ at .*//; s/[:(].*//')"; done
 	@echo
-	@echo 'Each has a sweep: bert-nigt-sweep runs all of the grid, or of SWEEP=.'
 	@echo 'Training takes SCALE=paper|laptop (default paper), GIN="eta0=0.02 beta=0.95",'
 	@echo 'SEED=1, MODEL_DIR=runs/mine, THREADS=1; sweeps GIN, SEED, THREADS, WORKERS=2 and'
 	@echo 'SWEEP="eta0=0.01,0.1 beta=0.9,0.99". On a TPU both take TPU=v3-8 ZONE=...'

@@ -1,20 +1,21 @@
 """A run's data as arrays: what its programs draw batches from, and the batches that are evaluated."""
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
+from official.core import base_task
+from official.core import config_definitions as cfg
 
 from data.errors import InputError
 from data.masking import MASK_SHARE, RANDOM_SHARE, SHARE, Masked, unmask
 from data.vocabulary import Special
 from trainers.experiment import Experiment
 from trainers.input.files import list_files
+from trainers.schema.tasks import BertPretraining, ResnetClassification
 
 _AT_ONCE = 4096  # records
 
 
-def training(experiment: Experiment, task: Any) -> tuple[dict[str, np.ndarray], dict]:
+def training(experiment: Experiment, task: base_task.Task) -> tuple[dict[str, np.ndarray], dict]:
     """The training set, and the rule by which a program makes batches of it.
 
     Returns:
@@ -25,12 +26,14 @@ def training(experiment: Experiment, task: Any) -> tuple[dict[str, np.ndarray], 
     Raises:
       InputError: The examples need more than a program does to them.
     """
-    if experiment.task.name == "bert":
-        return _text(experiment, task)
-    return _images(experiment, task)
+    if isinstance(experiment.task, BertPretraining):
+        return _text(experiment.task, task)
+    if isinstance(experiment.task, ResnetClassification):
+        return _images(experiment.task, task)
+    raise InputError(f"experiment.task = @{experiment.task.gin_name}() is not exported")
 
 
-def evaluation(task: Any, data: Any) -> dict[str, np.ndarray]:
+def evaluation(task: base_task.Task, data: cfg.DataConfig) -> dict[str, np.ndarray]:
     """All batches of a split, stacked, by the names of lowering.Lowered's inputs; in their smallest exact types."""
     batches = [tf.nest.flatten(batch) for batch in task.build_inputs(data)]
     arrays = [_smallest(np.stack([tensor.numpy() for tensor in column])) for column in zip(*batches, strict=True)]
@@ -38,8 +41,7 @@ def evaluation(task: Any, data: Any) -> dict[str, np.ndarray]:
     return dict(zip(sorted(spec) if isinstance(spec, dict) else ("images", "labels", "weights"), arrays, strict=True))
 
 
-def _text(experiment: Experiment, task: Any) -> tuple[dict[str, np.ndarray], dict]:
-    settings: Any = experiment.task  # BertPretraining
+def _text(settings: BertPretraining, task: base_task.Task) -> tuple[dict[str, np.ndarray], dict]:
     special = Special()
     records = tf.data.TFRecordDataset(list_files(task.task_config.train_data.input_path))
     parts = []
@@ -73,8 +75,7 @@ def _text(experiment: Experiment, task: Any) -> tuple[dict[str, np.ndarray], dic
     return {"tokens": tokens}, rule
 
 
-def _images(experiment: Experiment, task: Any) -> tuple[dict[str, np.ndarray], dict]:
-    settings: Any = experiment.task  # ResnetClassification
+def _images(settings: ResnetClassification, task: base_task.Task) -> tuple[dict[str, np.ndarray], dict]:
     if settings.crop != "none" or not settings.small_images:
         raise InputError("resnet_classification.crop: images that are cropped or resized are not exported; use 'none'")
     records = tf.data.TFRecordDataset(list_files(task.task_config.train_data.input_path))

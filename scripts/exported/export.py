@@ -22,6 +22,7 @@ from scripts.exported import bundle
 from trainers import data_folder, gin_files, names
 from trainers.checkout import ROOT, git_state
 from trainers.experiment import Experiment
+from trainers.schema.tasks import BertPretraining, ResnetClassification
 
 _MODULES = ("step", "trained", "evaluate", "evaluated", "at_w")
 
@@ -125,7 +126,7 @@ def _pattern(task: Any, split: str) -> str:
 
 def _refuse_what_is_not_exported(experiment: Experiment) -> None:
     task = experiment.task
-    if not task.paper_run:
+    if not isinstance(task, BertPretraining | ResnetClassification):
         raise InputError(f"experiment.task = @{task.gin_name}() is not exported; BERT's pretraining and the ResNet are")
     wanted: dict[str, tuple[object, object]] = {"experiment.strategy": (experiment.strategy, "one_device")}
     wanted["experiment.norms"] = (experiment.norms, False)

@@ -47,7 +47,7 @@ class Panel:
         return f"{self.task.name} continued" if self.is_continued else self.task.name
 
     @property
-    def is_paper_s(self) -> bool:
+    def is_of_paper(self) -> bool:
         """Whether it is one of the paper's Figure 1, which is not whole without it."""
         return bool(self.task.paper_run) and not self.is_continued
 
@@ -137,11 +137,11 @@ def load(results_dir: str | os.PathLike, partial: bool = False) -> Results:
             if panel.is_continued:
                 own = own[[starts[i] == start is not None for i in own.index]]
             else:
-                own = own[(own.phase == "final") & (starts[own.index].isna() | (not panel.is_paper_s))]
+                own = own[(own.phase == "final") & (starts[own.index].isna() | (not panel.is_of_paper))]
             if len(own):
                 line = _line(directory, own, curves)
                 lines[panel.name, optimizer] = _moved(line, start[1], before) if panel.is_continued and start else line
-            elif not partial and panel.is_paper_s:
+            elif not partial and panel.is_of_paper:
                 raise InputError(
                     f"{directory / 'runs.csv'}: no final run of {panel.name} {optimizer}: train it "
                     f"(`make {panel.name}-{optimizer}`) and collect it, or draw the rest with --partial"
@@ -158,7 +158,7 @@ def draw(results_dir: str | os.PathLike, partial: bool = False) -> Figure:
     """
     results = load(results_dir, partial)
     drawn = {panel for panel, _ in results.lines}
-    names = [panel.name for panel in PANELS if panel.is_paper_s or panel.name in drawn] + ["paper"]
+    names = [panel.name for panel in PANELS if panel.is_of_paper or panel.name in drawn] + ["paper"]
     is_wide = len(names) % 2  # the paper's fills a row
     mosaic: list[Any] = [(names[place : place + 2] * 2)[:2] for place in range(0, len(names), 2)]
     height, ratios = 3.3 * len(mosaic) - 1.4 * is_wide, [2] * (len(mosaic) - is_wide) + [1] * is_wide
@@ -197,7 +197,7 @@ def end_points(results_dir: str | os.PathLike, partial: bool = False) -> pd.Data
                     "ours, mean [%]": last.mean(),
                     "min [%]": last.min(),
                     "max [%]": last.max(),
-                    "the paper's [%]": f"{panel.task.paper_final[optimizer]:.2f}" if panel.is_paper_s else "–",
+                    "the paper's [%]": f"{panel.task.paper_final[optimizer]:.2f}" if panel.is_of_paper else "–",
                 }
             )
     return pd.DataFrame(rows)

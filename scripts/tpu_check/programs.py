@@ -6,7 +6,7 @@ from scripts.tpu_check.targets import TARGETS, Target
 
 MODELS = {"bert": "bert_base", "resnet": "resnet50"}
 # What `make bert-nigt` and the others run.
-STEPS = ("bert_nigt", "bert_adam", "resnet_nigt", "resnet_sgd")
+STEPS = (("bert", "nigt"), ("bert", "adam"), ("resnet", "nigt"), ("resnet", "sgd"))
 UPDATES = ("nigt", "nigt, m in bfloat16", "adam", "sgd", "lars", "lamb")
 
 
@@ -49,5 +49,4 @@ class Program:
 def all_programs(target: Target = TARGETS["v3"]) -> list[Program]:
     """On a TPU the updates first: they are quick, and the steps' rows name their bytes."""
     updates = [Program(task, optimizer, 0) for task in MODELS for optimizer in UPDATES if target.name == "v3"]
-    steps = [(task, optimizer) for task, _, optimizer in (step.partition("_") for step in STEPS)]
-    return updates + [Program(task, optimizer, cores) for task, optimizer in steps for cores in target.shares]
+    return updates + [Program(task, optimizer, cores) for task, optimizer in STEPS for cores in target.shares]

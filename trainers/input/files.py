@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from data import gfiles
 from data.errors import InputError
+from trainers.schema.tasks import Task
 
 # length (uint64), its checksum (uint32), the record, its checksum (uint32): tensorflow/core/lib/io/record_writer.h
 _HEADER, _FOOTER = 12, 4
@@ -30,20 +31,19 @@ def list_files(pattern: str) -> list[str]:
     return files
 
 
-def require_manifest(folder: str, wanted: Mapping[str, tuple[str, object]], mend: str) -> None:
-    """Checks by its manifest.json that a folder of records is finished and was built as the model takes it.
+def require_manifest(task: Task, mend: str) -> None:
+    """Checks by the data's manifest.json that the folder is finished and was built as the model takes it.
 
     What does not fit would train in silence: token ids of another vocabulary, classes that are numbered from 1.
 
     Args:
-      folder: A path or gs://….
-      wanted: What the manifest has to say: by its name for it (one of its options, vocabulary_size or classes) the gin
-        binding that says the same, and its value.
+      task: With its data_dir, a path or gs://…, and what the manifest has to say.
       mend: What to do where there is no manifest.
 
     Raises:
       InputError: There is no manifest, it cannot be read, it says otherwise, or a file that it lists is missing.
     """
+    folder = task.data_dir
     path = os.path.join(folder, "manifest.json")
     if not tf.io.gfile.exists(path):
         raise InputError(f"{path}: not there; {mend}")
@@ -61,9 +61,11 @@ def require_manifest(folder: str, wanted: Mapping[str, tuple[str, object]], mend
     missing = sorted(files - set(tf.io.gfile.listdir(folder)))
     if missing:
         raise InputError(f"{os.path.join(folder, missing[0])}: missing; delete {folder}, then {mend}")
-    for name, (binding, value) in wanted.items():
-        if found.get(name) != value:
-            raise InputError(f"{path}: {name} is {found.get(name)}, not {value}; correct {binding}, or {mend}")
+    for name, field in task.said_by_manifest().items():
+        wanted = getattr(task, field)
+        if found.get(name) != wanted:
+            binding = f"{task.gin_name}.{field}"
+            raise InputError(f"{path}: {name} is {found.get(name)}, not {wanted}; correct {binding}, or {mend}")
 
 
 def fingerprint(patterns: list[str]) -> str:

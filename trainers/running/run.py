@@ -60,8 +60,8 @@ def run(
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     parameters = experiment.config
+    data = _require_data(experiment)
     task = task_factory.get_task(parameters.task, logging_dir=model_dir)
-    data = _require_data(experiment, task)
     strategy = parameters.runtime.distribution_strategy
     directory: RunDirectory | strategies.WorkerDirectory
     if strategy == "multi_worker_mirrored" and strategies.task_index():
@@ -127,11 +127,11 @@ def _patterns(experiment: Experiment) -> list[str]:
     return [getattr(experiment.config.task, f"{split}_data").input_path for split in SPLITS]
 
 
-def _require_data(experiment: Experiment, task: base_task.Task) -> str:
+def _require_data(experiment: Experiment) -> str:
     """The input files' fingerprint; raises InputError for a split without files, before anything is written."""
     mend = data_folder.how_to_get_it(experiment)
     data_folder.require(experiment)
-    input_files.require_manifest(experiment.task.data_dir, task.said_by_manifest(), mend)
+    input_files.require_manifest(experiment.task, mend)
     for pattern in _patterns(experiment):
         if not gfiles.files_in(*os.path.split(pattern)):
             raise InputError(f"{pattern}: no such files; {mend}")

@@ -47,6 +47,10 @@ class Task(Settings):
     shuffle_buffer: Steps
     evaluation_batch_size: Size
 
+    def said_by_manifest(self) -> dict[str, str]:
+        """What the data's manifest says of these settings: the field by the manifest's name for it."""
+        return {"classes": "classes"} if "classes" in type(self).model_fields else {}
+
     @classmethod
     def short_title(cls) -> str:
         """What stands before the title's comma."""
@@ -75,6 +79,10 @@ class BertTask(Task):
     initializer_range: Annotated[float, Field(gt=0, le=10)] = 0.02
     activation: Literal["gelu", "relu"] = "gelu"
     init_checkpoint: str = ""
+
+    def said_by_manifest(self) -> dict[str, str]:
+        """As the base class; and the sizes that the records were made for."""
+        return super().said_by_manifest() | {"vocabulary_size": "vocabulary_size", "seq_length": "sequence_length"}
 
     @model_validator(mode="after")
     def _heads_share_the_hidden_size(self) -> Self:
@@ -111,6 +119,11 @@ class BertPretraining(BertTask):
     max_predictions: Size
     next_sentence: bool = False
     target: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    def said_by_manifest(self) -> dict[str, str]:
+        """As the base class; and what is predicted."""
+        said = super().said_by_manifest() | {"max_predictions": "max_predictions"}
+        return said | ({"next_sentence": "next_sentence"} if self.next_sentence else {})
 
 
 @configurable
@@ -169,7 +182,7 @@ class SentencePrediction(BertTask):
     """
 
     name = "sentences"
-    title = "Sentences, class"
+    title = "Sentences, accuracy"
     metric = "cls_accuracy"
     axis = "accuracy"
     baseline = "adam"

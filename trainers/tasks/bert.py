@@ -44,17 +44,6 @@ class BertPretrainingTask(TwoSampleStep, masked_lm.MaskedLMTask):
     metric = BertPretraining.metric
     start_step = 0
 
-    def said_by_manifest(self) -> dict[str, tuple[str, object]]:
-        """What trainers.input.files.require_manifest looks for."""
-        data = self.task_config.train_data
-        said = {
-            "vocabulary_size": ("vocabulary_size", self.task_config.model.encoder.get().vocab_size),
-            "seq_length": ("sequence_length", data.seq_length),
-            "max_predictions": ("max_predictions", data.max_predictions_per_seq),
-        }
-        said |= {"next_sentence": ("next_sentence", True)} if data.use_next_sentence_label else {}
-        return {name: (f"bert_pretraining.{setting}", value) for name, (setting, value) in said.items()}
-
     def build_model(self, params: Mapping[str, object] | None = None) -> tf_keras.Model:
         """The pretrainer, called once: its masked-LM head has no variables before."""
         model = super().build_model(params)

@@ -105,10 +105,6 @@ class ResnetTask(TwoSampleStep, image_classification.ImageClassificationTask):
     metric = ResnetClassification.metric
     start_step = 0
 
-    def said_by_manifest(self) -> dict[str, tuple[str, object]]:
-        """What trainers.input.files.require_manifest looks for."""
-        return {"classes": ("resnet_classification.classes or data_dir", self.task_config.model.num_classes)}
-
     def build_losses(
         self,
         labels: tf.Tensor,

@@ -41,15 +41,6 @@ class SentencesTask(TwoSampleStep, sentence_prediction.SentencePredictionTask):
     metric = SentencePrediction.metric
     start_step = 0
 
-    def said_by_manifest(self) -> dict[str, tuple[str, object]]:
-        """What trainers.input.files.require_manifest looks for."""
-        said = {
-            "vocabulary_size": ("vocabulary_size", self.task_config.model.encoder.get().vocab_size),
-            "seq_length": ("sequence_length", self.task_config.train_data.seq_length),
-            "classes": ("classes", self.task_config.model.num_classes),
-        }
-        return {name: (f"sentence_prediction.{setting}", value) for name, (setting, value) in said.items()}
-
     def initialize(self, model: tf_keras.Model) -> None:
         """Gives the encoder the weights of init_checkpoint, at w."""
         if self.task_config.init_checkpoint:

@@ -62,8 +62,7 @@ def _bindings(folder, **more):
 
 
 def _require_manifest(experiment):
-    wanted = task_factory.get_task(experiment.config.task).said_by_manifest()
-    input_files.require_manifest(experiment.task.data_dir, wanted, "mend")
+    input_files.require_manifest(experiment.task, "mend")
 
 
 @pytest.mark.parametrize("name", ["bert_nigt", "bert_adam", "bert_sgd"])
