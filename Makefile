@@ -173,6 +173,7 @@ bench: $(VENV)/.ready $(VENV)/frameworks/.ready ## Time optimizers, resuming, da
 	@$(PY) -m scripts.bench.resume
 	@$(PY) -m scripts.bench.input
 	@$(PY) -m scripts.bench.bert_data
+	@$(PY) -m scripts.bench.wikitext
 	@$(PY) -m scripts.bench.slips
 
 soak: $(VENV)/.ready ## Kill runs, fill disks, damage files for MINUTES (10); compare
