@@ -26,10 +26,16 @@ _UNITS = [
     "[[a {{b ]] c }} ", ") ", " ,",
 ]  # fmt: skip
 _NESTED = (("{{", "}}"), ("{{nowrap|", "}}"), ("[[a|", "]]"), ("{|\n", "\n|}"), ("{{{", "}}}"))
+
+
+def _repeated(unit: str, end: str = "") -> Callable[[int], str]:
+    return lambda n: unit * n + "x" * n + end * n
+
+
 # The page that holds n of each.
 PAGES: dict[str, Callable[[int], str]] = {
-    **{f"`{unit!r}`, not closed": lambda n, unit=unit: unit * n + "x" * n for unit in _UNITS},
-    **{f"`{unit!r}`, nested": lambda n, unit=unit, end=end: unit * n + "x" * n + end * n for unit, end in _NESTED},
+    **{f"`{unit!r}`, not closed": _repeated(unit) for unit in _UNITS},
+    **{f"`{unit!r}`, nested": _repeated(unit, end) for unit, end in _NESTED},
     "a heading that does not end": lambda n: "=" + " " * n + "x",
     "a heading of signs": lambda n: "=" * n + "x" + "=" * n,
     "a tag that does not end": lambda n: "<" + "a" * n,
