@@ -1,4 +1,4 @@
-"""Two panels: how far each kind of layer has grown, and the loss by the frequency of the masked token."""
+"""Why NIGT is slow on BERT's plateau: how far the layers have grown, which tokens wait, and accuracy by growth."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,20 +11,31 @@ _LONGER = style.SKY
 
 def draw(rows: list[dict[str, str]]) -> Figure:
     """The figure of why.csv's rows (scripts/why)."""
-    with style.figure((style.WIDTH, 3.4)) as figure:
-        left, right = figure.subplots(1, 2)
-        _draw_growth(left, [row for row in rows if row["what"] == "growth"])
-        _draw_losses(right, [row for row in rows if row["what"] == "loss"])
-        handles, labels = right.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    with style.figure((style.WIDTH, 6.4)) as figure:
+        panels = figure.subplot_mosaic([["growth", "losses"], ["positions", "positions"]], height_ratios=(1, 0.9))
+        _draw_growth(panels["growth"], rows)
+        _draw_losses(panels["losses"], rows)
+        _draw_positions(panels["positions"], rows)
+        handles, labels = panels["losses"].get_legend_handles_labels()
+        seen = dict(zip(labels, handles, strict=True))  # an arm once, whatever its seeds
+        figure.legend(seen.values(), seen, loc="outside lower center", ncols=len(seen), frameon=False)
     return figure
 
 
+def _runs(rows: list[dict[str, str]], what: str) -> dict[tuple[str, str], dict[str, float]]:
+    """By arm and seed, what was measured of each group."""
+    runs: dict[tuple[str, str], dict[str, float]] = {}
+    for row in rows:
+        if row["what"] == what:
+            runs.setdefault((row["arm"], row["seed"]), {})[row["group"]] = float(row["value"])
+    return runs
+
+
 def _draw_growth(axes: Axes, rows: list[dict[str, str]]) -> None:
-    kinds = list(dict.fromkeys(row["group"] for row in rows))[::-1]
-    for arm in dict.fromkeys(row["arm"] for row in rows):
-        own = {row["group"]: float(row["value"]) for row in rows if row["arm"] == arm}
-        axes.plot([own[kind] for kind in kinds], range(len(kinds)), "o", ms=6, color=_colour(arm), label=arm)
+    runs = _runs(rows, "growth")
+    kinds = list(next(iter(runs.values())))[::-1]
+    for (arm, _), own in runs.items():
+        axes.plot([own[kind] for kind in kinds], range(len(kinds)), "o", ms=6, color=_colour(arm))
     axes.axvline(1, color="0.6", lw=0.8)
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set_ylim(-0.5, len(kinds) - 0.5)
@@ -33,14 +44,26 @@ def _draw_growth(axes: Axes, rows: list[dict[str, str]]) -> None:
 
 
 def _draw_losses(axes: Axes, rows: list[dict[str, str]]) -> None:
-    for arm in dict.fromkeys(row["arm"] for row in rows):
-        own = [(int(row["group"]), float(row["value"])) for row in rows if row["arm"] == arm]
-        axes.plot(*zip(*own, strict=True), "o-", ms=3.5, lw=1.6, color=_colour(arm), label=arm)
+    for (arm, _), own in _runs(rows, "loss").items():
+        axes.plot(
+            [int(number) for number in own], list(own.values()), "o-", ms=3.5, lw=1.6, color=_colour(arm), label=arm
+        )
     axes.set_xticks(range(1, 11))
     axes.set_xlabel("tenths of the masked tokens, frequent to rare")
     axes.set_ylabel("loss at the end [nats]")
     axes.set_ylim(bottom=0)
     axes.set_title("Loss by the frequency of the token")
+
+
+def _draw_positions(axes: Axes, rows: list[dict[str, str]]) -> None:
+    accuracy = _runs(rows, "accuracy")
+    for (arm, seed), own in _runs(rows, "positions").items():
+        steps = [step for step in own if step in accuracy[arm, seed]]
+        values = [accuracy[arm, seed][step] for step in steps]
+        axes.plot([own[step] for step in steps], values, "o-", ms=3.5, lw=1.6, color=_colour(arm))
+    axes.set_xlabel("‖w‖ of the position embeddings, over that at the start")
+    axes.set_ylabel("validation accuracy [%]")
+    axes.set_title("Accuracy as the position embeddings grow: each run at its evaluations, to its end")
 
 
 def _colour(arm: str) -> str:

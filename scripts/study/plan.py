@@ -230,7 +230,7 @@ ARMS = (
         full_length=True,
     ),
     Arm(
-        *("NIGT, 48000 steps", _NIGT_BERT, (*_long(48000, 2000), f"{_FACTOR}=10")),
+        *("NIGT, 48000 steps", _NIGT_BERT, (*_long(48000, 2000), f"{_FACTOR}=10", _NORMS)),
         group="bert 48000 steps",
         axes=None,
         like="NIGT, 24000 steps",

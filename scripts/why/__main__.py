@@ -26,8 +26,8 @@ from trainers.running import summary
 from trainers.running.atomic import write_atomically
 
 _COMMAND = "python -m scripts.why"
-COLUMNS = ("arm", "run_id", "step", "what", "group", "value")
-# Label and arm; the last step of the arm's first run is what is measured.
+COLUMNS = ("arm", "seed", "run_id", "step", "what", "group", "value")
+# Label and arm; every seed is measured at its last step.
 ARMS = (
     ("Adam", plan.find("bert", "Adam, source")),
     ("LAMB", plan.find("bert", "LAMB, norms")),
@@ -61,25 +61,14 @@ def measured(runs: pathlib.Path) -> list[dict[str, str]]:
     """
     rows: list[dict[str, str]] = []
     for label, arm in ARMS:
-        finished = sorted(path.parent for path in runs.glob(f"{arm.slug}-s*/run.json"))
-        if not finished:
-            continue
-        run = finished[0]
-        record = json.loads((run / "run.json").read_text())
-        own = {"arm": label, "run_id": record["run_id"], "step": str(record["steps"])}
-        sizes, start = growth.norms(run), frequency.initial_norms(run)
-        values = [("growth", kind, size / start[kind]) for kind, size in sizes[record["steps"]].items()]
-        values += [("loss", str(number), loss) for number, loss in enumerate(frequency.losses(run, record["steps"]), 1)]
-        values += [("positions", f"{step:,}", of[_POSITIONS] / start[_POSITIONS]) for step, of in sizes.items()]
-        _, accuracy = summary.curves(run / "metrics.csv", record["metric"])
-        values += [("accuracy", f"{step:,}", 100 * value) for step, value in accuracy.items() if step in sizes]
-        rows += [own | {"what": what, "group": group, "value": f"{value:.4f}"} for what, group, value in values]
+        for record in sorted(runs.glob(f"{arm.slug}-s*/run.json")):
+            rows += [{"arm": label} | row for row in _of_run(record.parent)]
     if not rows:
         raise InputError(f"--runs={runs}: none of the runs is there; `make study` first")
     ours = None
     for label, gin_file, bindings in SCHEDULES:
         rates = plateau.rates(gin_files.load(gin_file, list(bindings)).optimizer.learning_rate)
-        own = {"arm": label, "run_id": "", "step": str(len(rates)), "what": "rates"}
+        own = {"arm": label, "seed": "", "run_id": "", "step": str(len(rates)), "what": "rates"}
         ours = ours or rates.sum()
         sums = {"sum": rates.sum(), "sum of squares": (rates**2).sum()}
         sums["step with the first one's sum"] = float(np.searchsorted(np.cumsum(rates), ours) + 1)
@@ -87,27 +76,51 @@ def measured(runs: pathlib.Path) -> list[dict[str, str]]:
     return rows
 
 
+def _of_run(run: pathlib.Path) -> list[dict[str, str]]:
+    """One run's rows, without its arm."""
+    record = json.loads((run / "run.json").read_text())
+    own = {"seed": str(record["seed"]), "run_id": record["run_id"], "step": str(record["steps"])}
+    sizes, start = growth.norms(run), frequency.initial_norms(run)
+    values = [("growth", kind, size / start[kind]) for kind, size in sizes[record["steps"]].items()]
+    values += [("loss", str(number), loss) for number, loss in enumerate(frequency.losses(run, record["steps"]), 1)]
+    values += [("positions", str(step), of[_POSITIONS] / start[_POSITIONS]) for step, of in sizes.items()]
+    _, accuracy = summary.curves(run / "metrics.csv", record["metric"])
+    values += [("accuracy", str(step), 100 * value) for step, value in accuracy.items() if step in sizes]
+    return [own | {"what": what, "group": group, "value": f"{value:.4f}"} for what, group, value in values]
+
+
 def page(rows: list[dict[str, str]]) -> str:
     """why.md."""
 
+    def found(what: str) -> tuple[dict[str, str], list[str], dict[tuple[str, str], str]]:
+        """The steps of each run, what was measured of them, and the values."""
+        own = [row | {"label": f"{row['arm']}, seed {row['seed']}".removesuffix(", seed ")} for row in rows]
+        own = [row for row in own if row["what"] == what]
+        values = {(row["label"], row["group"]): row["value"] for row in own}
+        return {row["label"]: row["step"] for row in own}, list(dict.fromkeys(row["group"] for row in own)), values
+
     def tabulated(what: str, head: str) -> str:
-        groups = list(dict.fromkeys(row["group"] for row in rows if row["what"] == what))
-        arms = list(dict.fromkeys((row["arm"], row["step"]) for row in rows if row["what"] == what))
-        found = {(row["arm"], row["group"]): row["value"] for row in rows if row["what"] == what}
-        lines = [[arm, f"{int(step):,}", *(_shown(found.get((arm, group))) for group in groups)] for arm, step in arms]
+        runs, groups, values = found(what)
+        lines = [[run, f"{int(runs[run]):,}", *(_shown(values.get((run, group))) for group in groups)] for run in runs]
         return f"## {head}\n\n{markdown.table(['', 'steps', *groups], lines)}\n"
+
+    def by_step(what: str, head: str) -> str:
+        runs, groups, values = found(what)
+        steps = sorted(groups, key=int)
+        lines = [[f"{int(step):,}", *(_shown(values.get((run, step))) for run in runs)] for step in steps]
+        return f"## {head}\n\n{markdown.table(['step', *runs], lines)}\n"
 
     missing = [label for label, _ in ARMS if not any(row["arm"] == label and row["run_id"] for row in rows)]
     return "\n".join(
         [
-            f"Made by `{_COMMAND}` at {describe_commit()}. One run each, no verdict.",
+            f"Made by `{_COMMAND}` at {describe_commit()}. Every run stands alone, no verdict.",
             *([f"Not run: {', '.join(missing)}."] if missing else []),
             "",
             tabulated("growth", "‖w‖ at the end over ‖w‖ at the start"),
             tabulated("loss", "Loss at w on validation, by tenths of the masked tokens, the most frequent first"),
             tabulated("rates", "Σ η_t and Σ η_t²"),
-            tabulated("positions", "‖w‖ of the position embeddings over that at the start, by step"),
-            tabulated("accuracy", "Validation accuracy at w, in %, at these steps"),
+            by_step("positions", "‖w‖ of the position embeddings over that at the start, by step"),
+            by_step("accuracy", "Validation accuracy at w, in %, at these steps"),
             "![growth of the weights, and loss by frequency](why.png)\n",
         ]
     )
