@@ -302,6 +302,12 @@ HEADLINES = (
     ("ResNet, both with NIGT's schedule", find("resnet", "NIGT"), find("resnet", "SGD with NIGT's schedule")),
 )
 
+# From scratch, by the length of the runs.
+LENGTHS = {
+    optimizer: tuple(find("bert", f"{optimizer}, {name}") for name in ("finer grid", "24000 steps", "48000 steps"))
+    for optimizer in ("NIGT", "Adam")
+}
+
 # Groups whose comparisons are one family, and what is compared besides every arm with what it stands beside.
 _FAMILIES = (("bert", "resnet"), ("bert finer grid", "resnet finer grid"))
 _FURTHER = (("SGD with NIGT's schedule", "Adam"), ("SGD with NIGT's schedule", "AdaGrad"))  # on the ResNet

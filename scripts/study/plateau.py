@@ -23,11 +23,15 @@ def rates(schedule: Schedule) -> np.ndarray:
     return schedule.eta0 * np.where(t < schedule.warmup_steps, t / max(schedule.warmup_steps, 1), decayed)
 
 
+def accuracy(run: choice.Finished) -> dict[int, float]:
+    """On validation, at w, in %, by step."""
+    wanted = ("validation", run.row["metric"])
+    return {int(c["step"]): 100 * float(c["value"]) for c in run.curves if (c["split"], c["name"]) == wanted}
+
+
 def left_at(run: choice.Finished) -> int | None:
     """The step of the first evaluation that reaches LEFT; None if none does."""
-    wanted = ("validation", run.row["metric"])
-    steps = [int(c["step"]) for c in run.curves if (c["split"], c["name"]) == wanted and float(c["value"]) >= LEFT]
-    return min(steps, default=None)
+    return min((step for step, value in accuracy(run).items() if value >= 100 * LEFT), default=None)
 
 
 def section(finished: dict[str, choice.Finished]) -> list[str]:

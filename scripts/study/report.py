@@ -8,7 +8,7 @@ import statistics
 
 from scripts import markdown
 from scripts.figures import arms as arms_figure
-from scripts.figures import figure1, momentum, style
+from scripts.figures import figure1, lengths, momentum, style
 from scripts.figures import sweep as sweep_figure
 from scripts.figures.table import commits
 from scripts.study import choice, plan, plateau
@@ -156,11 +156,28 @@ def _figures(output: pathlib.Path, finished: dict[str, choice.Finished]) -> dict
         if rows := _rows(named, finished):
             title, nigt = title_of(rows), sample(plan.find("resnet", "NIGT"), finished).values
             found[f"{name}.png"] = (title, arms_figure.draw(title, nigt, list(rows.values()), MARGIN))
+    if drawn := _lengths(finished):
+        found["lengths.png"] = drawn
     if drawn := _momentum(finished):
         found["momentum.png"] = drawn
     if "tune" in phases:
         found["sweep.png"] = ("accuracy over η0", sweep_figure.draw(output))
     return found
+
+
+def _lengths(finished: dict[str, choice.Finished]) -> tuple | None:
+    """BERT from scratch at every length that both sides have been run at; None if that is one alone."""
+    optimizers: dict[str, list[lengths.Arm]] = {name: [] for name in plan.LENGTHS}
+    for pair in zip(*plan.LENGTHS.values(), strict=True):
+        runs = [[run for t in choice.final_runs(arm, finished) if (run := finished.get(t.name))] for arm in pair]
+        if all(runs):
+            for arms, own in zip(optimizers.values(), runs, strict=True):
+                curves = tuple(plateau.accuracy(run) for run in own)
+                arms.append(lengths.Arm(max(step for curve in curves for step in curve), curves))
+    if any(len(arms) < 2 for arms in optimizers.values()):
+        return None
+    title = "BERT from scratch, laptop scale: every run, by its length"
+    return title, lengths.draw(title, optimizers, 100 * plateau.LEFT)
 
 
 def _momentum(finished: dict[str, choice.Finished]) -> tuple | None:

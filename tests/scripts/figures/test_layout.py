@@ -33,7 +33,7 @@ FIGURES = {
     **{f"laptop/{name}.png": lambda n=name: _of_the_study()[f"{n}.png"] for name in ("figure1", "sweep")},
     **{
         f"laptop/{name}.png": lambda n=name: _of_the_study()[f"{n}.png"]
-        for name in ("ablations", "optimizers", "momentum")
+        for name in ("ablations", "optimizers", "lengths", "momentum")
     },
     "laptop/demo/figure1.png": lambda: figure1.draw(LAPTOP / "demo"),
     "laptop/why.png": lambda: why.draw(read_rows(LAPTOP / "why.csv", why_script.COLUMNS)),
