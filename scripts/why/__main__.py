@@ -127,7 +127,9 @@ def page(rows: list[dict[str, str]]) -> str:
 
 
 def _shown(value: str | None) -> str:
-    return f"{float(value):,.2f}".removesuffix(".00") if value else "–"
+    if not value:
+        return "–"
+    return f"{float(value):,.0f}" if float(value) >= 1000 else f"{float(value):.2f}"  # a step, or a measurement
 
 
 def main() -> int:
