@@ -7,6 +7,7 @@ from scripts.figures import style
 
 _COLOURS = {"Adam": style.COLOURS["baseline"], "LAMB": style.COLOURS["other"], "NIGT": style.COLOURS["nigt"]}
 _LONGER = style.SKY
+SEED = ", seed "  # in the name of a run, between its arm's name and the number
 
 
 def draw(rows: list[dict[str, str]]) -> Figure:
@@ -22,20 +23,20 @@ def draw(rows: list[dict[str, str]]) -> Figure:
     return figure
 
 
-def _runs(rows: list[dict[str, str]], what: str) -> dict[tuple[str, str], dict[str, float]]:
-    """By arm and seed, what was measured of each group."""
-    runs: dict[tuple[str, str], dict[str, float]] = {}
+def _runs(rows: list[dict[str, str]], what: str) -> dict[str, dict[str, float]]:
+    """By run, what was measured of each group."""
+    runs: dict[str, dict[str, float]] = {}
     for row in rows:
         if row["what"] == what:
-            runs.setdefault((row["arm"], row["seed"]), {})[row["group"]] = float(row["value"])
+            runs.setdefault(row["arm"], {})[row["group"]] = float(row["value"])
     return runs
 
 
 def _draw_growth(axes: Axes, rows: list[dict[str, str]]) -> None:
     runs = _runs(rows, "growth")
     kinds = list(next(iter(runs.values())))[::-1]
-    for (arm, _), own in runs.items():
-        axes.plot([own[kind] for kind in kinds], range(len(kinds)), "o", ms=6, color=_colour(arm))
+    for run, own in runs.items():
+        axes.plot([own[kind] for kind in kinds], range(len(kinds)), "o", ms=6, color=_colour(run))
     axes.axvline(1, color="0.6", lw=0.8)
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set_ylim(-0.5, len(kinds) - 0.5)
@@ -44,9 +45,15 @@ def _draw_growth(axes: Axes, rows: list[dict[str, str]]) -> None:
 
 
 def _draw_losses(axes: Axes, rows: list[dict[str, str]]) -> None:
-    for (arm, _), own in _runs(rows, "loss").items():
+    for run, own in _runs(rows, "loss").items():
         axes.plot(
-            [int(number) for number in own], list(own.values()), "o-", ms=3.5, lw=1.6, color=_colour(arm), label=arm
+            [int(number) for number in own],
+            list(own.values()),
+            "o-",
+            ms=3.5,
+            lw=1.6,
+            color=_colour(run),
+            label=_arm(run),
         )
     axes.set_xticks(range(1, 11))
     axes.set_xlabel("tenths of the masked tokens, frequent to rare")
@@ -57,14 +64,18 @@ def _draw_losses(axes: Axes, rows: list[dict[str, str]]) -> None:
 
 def _draw_positions(axes: Axes, rows: list[dict[str, str]]) -> None:
     accuracy = _runs(rows, "accuracy")
-    for (arm, seed), own in _runs(rows, "positions").items():
-        steps = [step for step in own if step in accuracy[arm, seed]]
-        values = [accuracy[arm, seed][step] for step in steps]
-        axes.plot([own[step] for step in steps], values, "o-", ms=3.5, lw=1.6, color=_colour(arm))
+    for run, own in _runs(rows, "positions").items():
+        steps = [step for step in own if step in accuracy[run]]
+        values = [accuracy[run][step] for step in steps]
+        axes.plot([own[step] for step in steps], values, "o-", ms=3.5, lw=1.6, color=_colour(run))
     axes.set_xlabel("‖w‖ of the position embeddings, over that at the start")
     axes.set_ylabel("validation accuracy [%]")
     axes.set_title("Accuracy as the position embeddings grow: each run at its evaluations, to its end")
 
 
-def _colour(arm: str) -> str:
-    return _COLOURS.get(arm, _LONGER)
+def _arm(run: str) -> str:
+    return run.partition(SEED)[0]
+
+
+def _colour(run: str) -> str:
+    return _COLOURS.get(_arm(run), _LONGER)

@@ -26,7 +26,7 @@ from trainers.running import summary
 from trainers.running.atomic import write_atomically
 
 _COMMAND = "python -m scripts.why"
-COLUMNS = ("arm", "seed", "run_id", "step", "what", "group", "value")
+COLUMNS = ("arm", "run_id", "step", "what", "group", "value")
 # Label and arm; every seed is measured at its last step.
 ARMS = (
     ("Adam", plan.find("bert", "Adam, source")),
@@ -62,13 +62,13 @@ def measured(runs: pathlib.Path) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     for label, arm in ARMS:
         for record in sorted(runs.glob(f"{arm.slug}-s*/run.json")):
-            rows += [{"arm": label} | row for row in _of_run(record.parent)]
+            rows += _of_run(label, record.parent)
     if not rows:
         raise InputError(f"--runs={runs}: none of the runs is there; `make study` first")
     ours = None
     for label, gin_file, bindings in SCHEDULES:
         rates = plateau.rates(gin_files.load(gin_file, list(bindings)).optimizer.learning_rate)
-        own = {"arm": label, "seed": "", "run_id": "", "step": str(len(rates)), "what": "rates"}
+        own = {"arm": label, "run_id": "", "step": str(len(rates)), "what": "rates"}
         ours = ours or rates.sum()
         sums = {"sum": rates.sum(), "sum of squares": (rates**2).sum()}
         sums["step with the first one's sum"] = float(np.searchsorted(np.cumsum(rates), ours) + 1)
@@ -76,10 +76,11 @@ def measured(runs: pathlib.Path) -> list[dict[str, str]]:
     return rows
 
 
-def _of_run(run: pathlib.Path) -> list[dict[str, str]]:
-    """One run's rows, without its arm."""
+def _of_run(label: str, run: pathlib.Path) -> list[dict[str, str]]:
+    """One run's rows."""
     record = json.loads((run / "run.json").read_text())
-    own = {"seed": str(record["seed"]), "run_id": record["run_id"], "step": str(record["steps"])}
+    arm = f"{label}{figure.SEED}{record['seed']}"
+    own = {"arm": arm, "run_id": record["run_id"], "step": str(record["steps"])}
     sizes, start = growth.norms(run), frequency.initial_norms(run)
     values = [("growth", kind, size / start[kind]) for kind, size in sizes[record["steps"]].items()]
     values += [("loss", str(number), loss) for number, loss in enumerate(frequency.losses(run, record["steps"]), 1)]
@@ -94,10 +95,9 @@ def page(rows: list[dict[str, str]]) -> str:
 
     def found(what: str) -> tuple[dict[str, str], list[str], dict[tuple[str, str], str]]:
         """The steps of each run, what was measured of them, and the values."""
-        own = [row | {"label": f"{row['arm']}, seed {row['seed']}".removesuffix(", seed ")} for row in rows]
-        own = [row for row in own if row["what"] == what]
-        values = {(row["label"], row["group"]): row["value"] for row in own}
-        return {row["label"]: row["step"] for row in own}, list(dict.fromkeys(row["group"] for row in own)), values
+        own = [row for row in rows if row["what"] == what]
+        values = {(row["arm"], row["group"]): row["value"] for row in own}
+        return {row["arm"]: row["step"] for row in own}, list(dict.fromkeys(row["group"] for row in own)), values
 
     def tabulated(what: str, head: str) -> str:
         runs, groups, values = found(what)
@@ -110,7 +110,8 @@ def page(rows: list[dict[str, str]]) -> str:
         lines = [[f"{int(step):,}", *(_shown(values.get((run, step))) for run in runs)] for step in steps]
         return f"## {head}\n\n{markdown.table(['step', *runs], lines)}\n"
 
-    missing = [label for label, _ in ARMS if not any(row["arm"] == label and row["run_id"] for row in rows)]
+    run = {row["arm"].partition(figure.SEED)[0] for row in rows if row["run_id"]}
+    missing = [label for label, _ in ARMS if label not in run]
     return "\n".join(
         [
             f"Made by `{_COMMAND}` at {describe_commit()}. Every run stands alone, no verdict.",
