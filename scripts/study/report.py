@@ -169,11 +169,13 @@ def _lengths(finished: dict[str, choice.Finished]) -> tuple | None:
     """BERT from scratch at every length that both sides have been run at; None if that is one alone."""
     optimizers: dict[str, list[lengths.Arm]] = {name: [] for name in plan.LENGTHS}
     for pair in zip(*plan.LENGTHS.values(), strict=True):
-        runs = [[run for t in choice.final_runs(arm, finished) if (run := finished.get(t.name))] for arm in pair]
+        runs = [
+            [run for t in choice.final_runs(arm, finished) if (run := choice.finished_run(t, finished))] for arm in pair
+        ]
         if all(runs):
             for arms, own in zip(optimizers.values(), runs, strict=True):
-                curves = tuple(plateau.accuracy(run) for run in own)
-                arms.append(lengths.Arm(max(step for curve in curves for step in curve), curves))
+                steps = max(int(run.row["steps"]) for run in own)
+                arms.append(lengths.Arm(steps, tuple(plateau.accuracy(run) for run in own)))
     if any(len(arms) < 2 for arms in optimizers.values()):
         return None
     title = "BERT from scratch, laptop scale: every run, by its length"

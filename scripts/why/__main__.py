@@ -110,8 +110,8 @@ def page(rows: list[dict[str, str]]) -> str:
         lines = [[f"{int(step):,}", *(_shown(values.get((run, step))) for run in runs)] for step in steps]
         return f"## {head}\n\n{markdown.table(['step', *runs], lines)}\n"
 
-    run = {row["arm"].partition(figure.SEED)[0] for row in rows if row["run_id"]}
-    missing = [label for label, _ in ARMS if label not in run]
+    measured_arms = {row["arm"].partition(figure.SEED)[0] for row in rows if row["run_id"]}
+    missing = [label for label, _ in ARMS if label not in measured_arms]
     return "\n".join(
         [
             f"Made by `{_COMMAND}` at {describe_commit()}. Every run stands alone, no verdict.",
